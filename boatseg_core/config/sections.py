@@ -1,0 +1,228 @@
+"""The sections of the settings, one model per room of the house.
+
+Every field carries a unit (empty where it has none) and one sentence for ``boatseg config``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+def setting(default: Any, unit: str, sentence: str, **bounds: Any) -> Any:
+    """Declare a field with its unit and the sentence that explains it."""
+    return Field(default, description=sentence, json_schema_extra={"unit": unit}, **bounds)
+
+
+class Section(BaseModel):
+    """Base of the sections: immutable, and a misspelt name is an error rather than ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Landing(Section):
+    """Where images and label files arrive."""
+
+    images: str = setting(
+        "", "path", "Folder of the images; empty means landing/images in the home."
+    )
+    labels: str = setting(
+        "",
+        "path",
+        "CSV file, or folder of CSV files, with the masks; empty means landing in the home.",
+    )
+    suffixes: tuple[str, ...] = setting(
+        (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"),
+        "",
+        "File name endings that are taken for images, in lower case.",
+    )
+    settle_seconds: float = setting(
+        2.0, "s", "A file younger than this may still be being written and waits.", ge=0
+    )
+
+
+class Seal(Section):
+    """How new files become batches."""
+
+    max_files: int = setting(1000, "files", "Most files in one batch.", ge=1, le=10_000)
+    max_bytes: int = setting(256 * 2**20, "bytes", "Most bytes in one batch.", ge=1)
+
+
+class Decode(Section):
+    """How image bytes are read."""
+
+    threads: int = setting(0, "threads", "Decoding threads; 0 means one per core.", ge=0)
+    max_pixels: int = setting(
+        100_000_000, "px", "A picture with more pixels is refused before it is decoded.", ge=1
+    )
+
+
+class Quality(Section):
+    """Criteria an image has to meet; judged on stored measurements."""
+
+    min_width: int = setting(128, "px", "Narrower images fail.", ge=1)
+    min_height: int = setting(128, "px", "Lower images fail.", ge=1)
+    max_width: int = setting(20_000, "px", "Wider images fail.", ge=1)
+    max_height: int = setting(20_000, "px", "Higher images fail.", ge=1)
+    formats: tuple[str, ...] = setting(
+        ("JPEG", "PNG", "TIFF", "WEBP"), "", "File formats that pass, by their Pillow name."
+    )
+    modes: tuple[str, ...] = setting(
+        ("RGB", "RGBA", "L", "LA", "P", "CMYK", "I;16"), "", "Pixel modes that pass."
+    )
+    min_brightness: float = setting(
+        2.0, "0-255", "Darker images fail (mean luminance).", ge=0, le=255
+    )
+    max_brightness: float = setting(
+        250.0, "0-255", "Brighter images fail (mean luminance).", ge=0, le=255
+    )
+    min_contrast: float = setting(
+        0.5, "0-255", "Flatter images fail (standard deviation of luminance).", ge=0
+    )
+    max_blank_share: float = setting(
+        0.9, "share", "Images with more all-black or all-white tiles fail.", ge=0, le=1
+    )
+    min_sharpness: float = setting(
+        0.0, "", "Blurrier images fail (variance of the Laplacian of luminance).", ge=0
+    )
+    min_pass_rate: float = setting(
+        0.9, "share", "A batch with a lower pass rate raises a warning.", ge=0, le=1
+    )
+
+
+class Labels(Section):
+    """What the masks mean and how they are stored."""
+
+    class_name: str = setting(
+        "boat", "", "What one object is called in pages and reports.", min_length=1
+    )
+    image_column: str = setting("ImageId", "", "CSV column with the image's name.", min_length=1)
+    mask_column: str = setting(
+        "EncodedPixels", "", "CSV column with the run lengths.", min_length=1
+    )
+    mask_format: Literal["png", "jpeg"] = setting(
+        "png", "", "Stored mask image: lossless 1-bit PNG, or JPEG thresholded at 128 when read."
+    )
+
+
+class Split(Section):
+    """How groups of images are shared out between training, validation and test."""
+
+    valid_share: float = setting(
+        0.15, "share", "Part of the groups used for validation.", ge=0, lt=1
+    )
+    test_share: float = setting(
+        0.15, "share", "Part of the groups kept for the final test.", ge=0, lt=1
+    )
+    salt: str = setting(
+        "boatseg", "", "Changes the split of all groups; leave it alone once trained."
+    )
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> Split:
+        if self.valid_share + self.test_share >= 1:
+            raise ValueError("valid_share + test_share must stay below 1")
+        return self
+
+
+class Train(Section):
+    """The network and its training."""
+
+    architecture: str = setting("Unet", "", "Any architecture of segmentation-models-pytorch.")
+    encoder: str = setting(
+        "tu-tf_efficientnet_lite0", "", "Any encoder of segmentation-models-pytorch."
+    )
+    pretrained: bool = setting(True, "", "Start from ImageNet weights.")
+    decoder_channels: tuple[int, ...] = setting(
+        (128, 64, 32, 16, 16), "channels", "Width of the five decoder stages (Unet family)."
+    )
+    crop: int = setting(256, "px", "Side of the square training crops, a multiple of 32.", ge=32)
+    batch_size: int = setting(8, "images", "Crops in one training step.", ge=1)
+    max_steps: int = setting(1500, "steps", "Length of the training.", ge=1)
+    validations: int = setting(5, "", "Validations spread evenly over the training.", ge=1)
+    valid_images: int = setting(
+        200, "images", "Most validation images looked at each time; 0 means all.", ge=0
+    )
+    positive_share: float = setting(
+        0.75, "share", "Part of the training crops that are centred near an object.", ge=0, le=1
+    )
+    learning_rate: float = setting(1e-3, "", "Peak of the one-cycle schedule.", gt=0)
+    weight_decay: float = setting(1e-3, "", "AdamW's decay.", ge=0)
+    loss: Literal["bce_dice", "focal_dice"] = setting(
+        "bce_dice", "", "What the training minimises."
+    )
+    precision: Literal["auto", "32", "bf16"] = setting(
+        "auto", "", "Number format; auto means bf16 on a GPU that has it, else 32."
+    )
+    seed: int = setting(17, "", "Seeds weights, crops and augmentation.", ge=0)
+    threads: int = setting(0, "threads", "Threads that decode images; 0 means one per core.", ge=0)
+
+
+class Tune(Section):
+    """The Optuna study."""
+
+    trials: int = setting(6, "trials", "Most trials of one study run.", ge=1)
+    max_seconds: float = setting(600.0, "s", "No trial starts after this.", gt=0)
+    steps: int = setting(300, "steps", "Length of one trial's training.", ge=1)
+    architectures: tuple[str, ...] = setting(
+        ("Unet", "FPN"), "", "Architectures the study may choose."
+    )
+    learning_rate_low: float = setting(1e-4, "", "Lower end of the learning rates tried.", gt=0)
+    learning_rate_high: float = setting(5e-3, "", "Upper end of the learning rates tried.", gt=0)
+
+
+class Registry(Section):
+    """Where models are governed."""
+
+    tracking_uri: str = setting(
+        "", "URI", "MLflow's SQL store or server; empty means mlflow.db in the home."
+    )
+    experiment: str = setting(
+        "boatseg", "", "MLflow experiment of the training runs.", min_length=1
+    )
+    model_name: str = setting("boatseg", "", "Name of the registered model.", min_length=1)
+    min_boat_iou: float = setting(
+        0.2,
+        "IoU",
+        "Gate: a version whose mean IoU on test images with objects is lower is never promoted.",
+        ge=0,
+        le=1,
+    )
+
+
+class Predict(Section):
+    """The predictor, wherever it runs."""
+
+    threshold: float = setting(
+        0.5, "probability", "A pixel above it belongs to an object.", gt=0, lt=1
+    )
+    min_area: int = setting(30, "px", "Smaller connected regions are dropped.", ge=0)
+    batch_size: int = setting(4, "images", "Images in one forward pass.", ge=1)
+    threads: int = setting(0, "threads", "Threads of one forward pass; 0 means one per core.", ge=0)
+
+
+class Serve(Section):
+    """The REST service."""
+
+    host: str = setting(
+        "127.0.0.1", "address", "Address the service listens on; loopback by default."
+    )
+    port: int = setting(8000, "port", "TCP port the service listens on.", ge=0, le=65_535)
+    refresh_seconds: float = setting(
+        5.0, "s", "How often the service looks for a newly promoted version.", gt=0
+    )
+    max_body_bytes: int = setting(64 * 2**20, "bytes", "Larger requests are refused.", ge=1)
+
+
+class Drift(Section):
+    """Monitoring of new batches against the training reference."""
+
+    max_shift: float = setting(
+        0.35,
+        "KS distance",
+        "A larger Kolmogorov-Smirnov distance from the training reference raises a warning.",
+        gt=0,
+        le=1,
+    )
+    min_images: int = setting(20, "images", "Smaller batches are reported but not judged.", ge=1)

@@ -1,0 +1,198 @@
+"""The settings model and how it is loaded."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from boatseg_core.config.home import Home
+from boatseg_core.config.sections import (
+    Decode,
+    Drift,
+    Labels,
+    Landing,
+    Predict,
+    Quality,
+    Registry,
+    Seal,
+    Serve,
+    Split,
+    Train,
+    Tune,
+    setting,
+)
+from boatseg_core.errors import ConfigError
+
+CONFIG_FILE = "boatseg.toml"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with its default.
+
+    Strongest first: arguments, environment (``BOATSEG_HOME``, ``BOATSEG_TRAIN__MAX_STEPS``),
+    ``boatseg.toml`` in the working directory, ``boatseg.toml`` in the home, the default.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="BOATSEG_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+    )
+
+    home: Path = setting(
+        Path(".boatseg"), "path", "Folder that holds everything: landing, lake, models, runs."
+    )
+    lake_uri: str = setting(
+        "", "URI", "Root of the Delta tables, a folder or s3:// URI; empty means lake/ in the home."
+    )
+    storage_options: dict[str, str] = setting(
+        {}, "", "Object store options (endpoint, keys) as delta-rs names them."
+    )
+    landing: Landing = Field(default_factory=Landing)
+    seal: Seal = Field(default_factory=Seal)
+    decode: Decode = Field(default_factory=Decode)
+    quality: Quality = Field(default_factory=Quality)
+    labels: Labels = Field(default_factory=Labels)
+    split: Split = Field(default_factory=Split)
+    train: Train = Field(default_factory=Train)
+    tune: Tune = Field(default_factory=Tune)
+    registry: Registry = Field(default_factory=Registry)
+    predict: Predict = Field(default_factory=Predict)
+    serve: Serve = Field(default_factory=Serve)
+    drift: Drift = Field(default_factory=Drift)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources as the class docstring says."""
+        here = TomlConfigSettingsSource(settings_cls, Path(CONFIG_FILE))
+        # The home's own file is found through the stronger sources, which may move the home.
+        home = next(
+            (
+                Path(str(values["home"]))
+                for values in (init_settings(), env_settings(), here())
+                if "home" in values
+            ),
+            Path(".boatseg"),
+        )
+        home_file = Home(home).config_file
+        if home_file.absolute() == Path(CONFIG_FILE).absolute():
+            return init_settings, env_settings, here
+        return init_settings, env_settings, here, TomlConfigSettingsSource(settings_cls, home_file)
+
+    @property
+    def paths(self) -> Home:
+        """The home's layout, absolute."""
+        return Home(self.home.expanduser().absolute())
+
+    @property
+    def lake_root(self) -> str:
+        """Root of the Delta tables: a URI or an absolute folder."""
+        return self.lake_uri or str(self.paths.lake)
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking and registry URI in force."""
+        return self.registry.tracking_uri or f"sqlite:///{self.paths.mlflow_db}"
+
+    @property
+    def images_folder(self) -> Path:
+        """Folder the images are discovered in."""
+        if self.landing.images:
+            return Path(self.landing.images).expanduser().absolute()
+        return self.paths.landing / "images"
+
+    @property
+    def labels_path(self) -> Path:
+        """CSV file or folder of CSV files with the labels."""
+        if self.landing.labels:
+            return Path(self.landing.labels).expanduser().absolute()
+        return self.paths.landing
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Load the settings in force.
+
+    Args:
+        **overrides: Strongest values, by top-level field name.
+
+    Raises:
+        ConfigError: A value is unknown, of the wrong type or out of range, or a file is not TOML.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise ConfigError(
+            f"settings are not valid: {problems} (boatseg config lists every name)"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{CONFIG_FILE} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{CONFIG_FILE} cannot be read: {error}") from error
+
+
+def provenance(settings: Settings) -> list[tuple[str, Any, str, str, str]]:
+    """List every setting with where its value came from.
+
+    Returns:
+        Rows ``(dotted name, value, unit, source, sentence)``; source is ``default``,
+        ``environment``, or the path of a TOML file.
+    """
+    files = [Path(CONFIG_FILE).absolute(), settings.paths.config_file]
+    tables = [(str(path), _read_toml(path)) for path in dict.fromkeys(files) if path.is_file()]
+    rows: list[tuple[str, Any, str, str, str]] = []
+    for name, value, field in _leaves(settings):
+        parts = name.split(".")
+        variable = "BOATSEG_" + "__".join(parts).upper()
+        if any(key.upper() == variable for key in os.environ):
+            source = f"environment {variable}"
+        else:
+            source = next((path for path, table in tables if _has(table, parts)), "default")
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        rows.append((name, value, str(extra.get("unit", "")), source, field.description or ""))
+    return rows
+
+
+def _leaves(model: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+    leaves: list[tuple[str, Any, Any]] = []
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if hasattr(type(value), "model_fields"):
+            leaves += _leaves(value, f"{prefix}{name}.")
+        else:
+            leaves.append((f"{prefix}{name}", value, field))
+    return leaves
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return tomllib.load(file)
+
+
+def _has(table: Any, parts: list[str]) -> bool:
+    for part in parts:
+        if not isinstance(table, dict) or part not in table:
+            return False
+        table = table[part]
+    return True
