@@ -1,0 +1,113 @@
+"""The answer for one image, and how logits become it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from boatseg_core.imaging import rle
+from boatseg_core.inference import components
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Objects found in one image, ordered by their first pixel in column-major order.
+
+    Attributes:
+        width: Columns of the image, in pixels.
+        height: Rows of the image, in pixels.
+        rles: Run-length encoding of each object (column-major, 1-indexed).
+        boxes: ``[x, y, width, height]`` of each object, in pixels, x and y zero-based.
+        areas: Pixels of each object.
+        scores: Mean probability over each object's pixels.
+    """
+
+    width: int
+    height: int
+    rles: list[str]
+    boxes: list[list[int]]
+    areas: list[int]
+    scores: list[float]
+
+    @property
+    def boat_count(self) -> int:
+        """How many objects."""
+        return len(self.rles)
+
+    @property
+    def boat_area(self) -> int:
+        """Pixels of all objects."""
+        return sum(self.areas)
+
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Paint all objects: bool ``[H, W]``."""
+        columns = np.zeros((self.width, self.height), dtype=np.uint8)
+        for text in self.rles:
+            rle.fill(rle.parse(text), columns)
+        return columns.T.astype(np.bool_)
+
+
+def from_logits(logits: npt.NDArray[np.float32], *, threshold: float, min_area: int) -> Prediction:
+    """Turn one image's logits into objects.
+
+    Pixels above the threshold are grouped into 8-connected regions; regions with fewer than
+    ``min_area`` pixels are dropped. A NaN is never above the threshold.
+
+    Args:
+        logits: float32 ``[H, W]``.
+        threshold: Probability in (0, 1).
+        min_area: In pixels.
+    """
+    height, width = logits.shape
+    mask = logits > np.float32(math.log(threshold / (1.0 - threshold)))
+    runs = components.find(mask)
+    if not runs.regions:
+        return Prediction(width, height, [], [], [], [])
+
+    # Runs of one region next to each other, in column-major order within it.
+    order = np.argsort(runs.region, kind="stable")
+    column, row, length = runs.column[order], runs.row[order], runs.length[order]
+    first = np.searchsorted(runs.region[order], np.arange(runs.regions, dtype=np.int64))
+    areas = np.add.reduceat(length, first)
+    left, right = np.minimum.reduceat(column, first), np.maximum.reduceat(column, first)
+    top, bottom = np.minimum.reduceat(row, first), np.maximum.reduceat(row + length, first)
+
+    inside = logits.T[mask.T].astype(np.float64)
+    per_run = np.add.reduceat(_sigmoid(inside), np.cumsum(runs.length) - runs.length)
+    scores = np.add.reduceat(per_run[order], first) / areas
+
+    start = column * height + row
+    ends = np.append(first[1:], len(order))
+    kept = np.flatnonzero(areas >= min_area)
+    return Prediction(
+        width=width,
+        height=height,
+        rles=[_encode(start[first[k] : ends[k]], length[first[k] : ends[k]]) for k in kept],
+        boxes=[
+            [int(left[k]), int(top[k]), int(right[k] - left[k] + 1), int(bottom[k] - top[k])]
+            for k in kept
+        ],
+        areas=areas[kept].tolist(),
+        scores=scores[kept].tolist(),
+    )
+
+
+def _sigmoid(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    # exp of a large negative number underflows to 0 quietly; of a large positive one it overflows.
+    positive = 1.0 / (1.0 + np.exp(-np.abs(logits)))
+    return np.where(logits >= 0, positive, 1.0 - positive)
+
+
+def _encode(start: components.Ints, length: components.Ints) -> str:
+    """Encode sorted runs, merging a run at a column's foot with one at the next column's head."""
+    head = np.empty(len(start), dtype=np.bool_)
+    head[0] = True
+    head[1:] = start[1:] != start[:-1] + length[:-1]
+    firsts = np.flatnonzero(head)
+    pairs = np.empty((len(firsts), 2), dtype=np.int64)
+    pairs[:, 0] = start[firsts] + 1
+    pairs[:, 1] = np.add.reduceat(length, firsts)
+    return " ".join(map(str, pairs.reshape(-1).tolist()))
