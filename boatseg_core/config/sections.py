@@ -54,7 +54,7 @@ class Decode(Section):
 
     threads: int = setting(0, "threads", "Decoding threads; 0 means one per core.", ge=0)
     max_pixels: int = setting(
-        100_000_000, "px", "A picture with more pixels is refused before it is decoded.", ge=1
+        80_000_000, "px", "A picture with more pixels is refused before it is decoded.", ge=1
     )
 
 

@@ -1,0 +1,119 @@
+"""From untrusted bytes to pixels."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from boatseg_core.errors import ImageError
+
+RgbImage = npt.NDArray[np.uint8]
+
+FORMATS: Final = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
+"""Formats that are ever opened. A fixed list, since others (EPS) start external programs."""
+
+REASONS: Final = {
+    "empty": "the file has no bytes",
+    "not_an_image": "the bytes are not an image in a known format",
+    "too_many_pixels": "the picture is larger than decode.max_pixels allows",
+    "truncated": "the file ends before the picture does",
+    "corrupt": "the picture's data is damaged",
+    "unsupported_mode": "the pixel layout cannot be turned into RGB",
+}
+"""Reasons an image can be refused with, and what they mean."""
+
+DEFAULT_MAX_PIXELS: Final = 80_000_000
+
+# Our own bound is checked before a pixel is decoded; Pillow's is a mere warning below twice its
+# value, and that warning cannot be silenced per thread.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+def open_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
+    """Open an image without decoding its pixels.
+
+    Args:
+        data: The file's bytes.
+        max_pixels: Larger pictures are refused before anything is decoded.
+
+    Raises:
+        ImageError: The bytes are empty, no known image, or too large.
+    """
+    if not data:
+        raise ImageError("empty", "the file has no bytes")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise ImageError("too_many_pixels", f"the picture is too large: {error}") from error
+    except UnidentifiedImageError:
+        head = data[:8].hex(" ")
+        raise ImageError(
+            "not_an_image", f"not a {', '.join(FORMATS)} image (it starts with {head})"
+        ) from None
+    except Exception as error:  # Pillow's parsers raise many kinds on hostile headers
+        raise ImageError("corrupt", f"the header is damaged: {_say(error)}") from error
+    if image.width * image.height > max_pixels:
+        raise ImageError(
+            "too_many_pixels",
+            f"{image.width}x{image.height} pixels are more than the {max_pixels} allowed",
+        )
+    return image
+
+
+def load_rgb(image: Image.Image) -> Image.Image:
+    """Decode an opened image completely and bring it to 8-bit RGB, upright.
+
+    Raises:
+        ImageError: The stream is truncated, damaged, or of a layout that has no RGB meaning.
+    """
+    try:
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+    except Exception as error:  # as above: OSError, SyntaxError, ValueError, struct.error, ...
+        text = _say(error)
+        kind = "truncated" if "truncated" in text or "Truncated" in text else "corrupt"
+        raise ImageError(kind, f"the picture cannot be decoded: {text}") from error
+    try:
+        return _to_rgb(upright)
+    except (ValueError, OSError) as error:
+        raise ImageError(
+            "unsupported_mode", f"mode {image.mode} cannot be read as RGB: {_say(error)}"
+        ) from error
+
+
+def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RgbImage:
+    """Decode an image completely.
+
+    Args:
+        data: The file's bytes (JPEG, PNG, TIFF, WebP or BMP).
+        max_pixels: Larger pictures are refused before anything is decoded.
+
+    Returns:
+        uint8 ``[H, W, 3]`` RGB with the EXIF orientation applied; 16-bit grey is scaled to 8.
+
+    Raises:
+        ImageError: See :data:`REASONS`.
+    """
+    return np.asarray(load_rgb(open_image(data, max_pixels=max_pixels)))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # Convert would clip everything above 255 to white.
+        grey = np.asarray(image).astype(np.int64)
+        scale = 257 if image.mode.startswith("I;16") or grey.max(initial=0) > 255 else 1
+        return Image.fromarray(np.clip(grey // scale, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("floating point pixels have no fixed range")
+    return image.convert("RGB")
+
+
+def _say(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,63 @@
+"""Fingerprints of tiles, to find images that show the same place.
+
+Images cut from overlapping mosaics at a stride of 256 pixels share whole tiles. A tile's
+fingerprint is a BRIEF descriptor (Calonder et al., "BRIEF: binary robust independent elementary
+features", ECCV 2010) of its high-passed, 8-pixel averages: each bit compares two cells. Two JPEGs
+of the same tile differ in few bits; two different tiles in about half of them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+TILE: Final = 256
+"""Side of a tile, in pixels."""
+
+BITS: Final = 256
+BYTES: Final = BITS // 8
+
+_CELL: Final = 8  # px; also JPEG's block, so that recompression moves a cell's mean least
+_SIDE: Final = TILE // _CELL
+# Grey levels (0-255): below this the 8-pixel means hold compression noise and little else.
+_MIN_TEXTURE: Final = 0.6
+
+Fingerprints = npt.NDArray[np.uint8]
+
+
+def tile_fingerprints(grey: Image.Image) -> Fingerprints:
+    """Fingerprint every full 256-pixel tile of an image.
+
+    Args:
+        grey: Image of mode ``L``.
+
+    Returns:
+        uint8 ``[T, 32]``, tiles row by row; all zero for a tile without texture, which says
+        nothing about the place. Empty for an image smaller than one tile.
+    """
+    rows, columns = grey.height // TILE, grey.width // TILE
+    if not rows or not columns:
+        return np.zeros((0, BYTES), dtype=np.uint8)
+    cropped = grey.crop((0, 0, columns * TILE, rows * TILE))
+    cells = np.asarray(cropped.reduce(_CELL), dtype=np.float32)
+    tiles = cells.reshape(rows, _SIDE, columns, _SIDE).swapaxes(1, 2).reshape(-1, _SIDE, _SIDE)
+    # Slow gradients (sun, haze) are alike in unrelated images: keep what is finer than 4 cells.
+    coarse = tiles.reshape(-1, _SIDE // 4, 4, _SIDE // 4, 4).mean(axis=(2, 4))
+    detail = tiles - coarse.repeat(4, axis=1).repeat(4, axis=2)
+    detail = detail.reshape(len(tiles), -1)
+    first, second = _pairs()
+    prints = np.packbits(detail[:, first] > detail[:, second], axis=1)
+    prints[detail.std(axis=1) < _MIN_TEXTURE] = 0
+    return prints
+
+
+@cache
+def _pairs() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    # Written to the lake for ever: neither the seed nor the generator may change. No cell is used
+    # twice, so that the bits are as independent as the cells are.
+    cells = np.random.Generator(np.random.PCG64(20181117)).permutation(_SIDE * _SIDE)
+    return cells[:BITS], cells[BITS : 2 * BITS]
