@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import struct
-import warnings
 import zlib
 from typing import Literal
 
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from boatseg_core.errors import ImageError, InputError
+from boatseg_core.imaging.decode import DEFAULT_MAX_PIXELS  # also silences Pillow's own limit
 
 BoolMask = npt.NDArray[np.bool_]
 PackedMask = npt.NDArray[np.uint8]
@@ -80,7 +80,7 @@ def encode_packed(rows: PackedMask, width: int) -> bytes:
     )
 
 
-def decode_mask(data: bytes, *, max_pixels: int = 100_000_000) -> BoolMask:
+def decode_mask(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> BoolMask:
     """Read a mask picture.
 
     Args:
@@ -91,8 +91,9 @@ def decode_mask(data: bytes, *, max_pixels: int = 100_000_000) -> BoolMask:
         bool ``[H, W]``.
 
     Raises:
-        ImageError: Not a PNG or JPEG (``not_an_image``), damaged (``truncated``) or larger than
-            ``max_pixels`` (``too_large``).
+        ImageError: Not a PNG or JPEG (``not_an_image``), damaged (``corrupt``) or larger than
+            ``max_pixels`` (``too_many_pixels``); reasons as in
+            :data:`boatseg_core.imaging.decode.REASONS`.
     """
     mask = _decode_own(data, max_pixels)
     return _decode_any(data, max_pixels) if mask is None else mask
@@ -133,24 +134,24 @@ def _decode_own(data: bytes, max_pixels: int) -> BoolMask | None:
 
 def _decode_any(data: bytes, max_pixels: int) -> BoolMask:
     try:
-        with warnings.catch_warnings():
-            # Our own limit is checked below, before a pixel is read.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-                _check_size(*image.size, max_pixels)
-                if image.mode.startswith("I"):  # 16-bit grey, which convert("L") would clip
-                    return np.asarray(image) >= THRESHOLD * 256
-                return np.asarray(image.convert("L")) >= THRESHOLD
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+            _check_size(*image.size, max_pixels)
+            if image.mode.startswith("I"):  # 16-bit grey, which convert("L") would clip
+                return np.asarray(image) >= THRESHOLD * 256
+            return np.asarray(image.convert("L")) >= THRESHOLD
     except Image.DecompressionBombError as error:
-        raise ImageError("too_large", f"the mask picture is too large: {error}") from error
+        raise ImageError("too_many_pixels", f"the mask picture is too large: {error}") from error
     except UnidentifiedImageError as error:
         raise ImageError("not_an_image", "the mask is neither a PNG nor a JPEG") from error
-    except (OSError, SyntaxError, ValueError, zlib.error, struct.error) as error:
-        raise ImageError("truncated", f"the mask picture is damaged: {error}") from error
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's parsers raise many kinds on hostile bytes
+        raise ImageError("corrupt", f"the mask picture is damaged: {error}") from error
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageError(
-            "too_large", f"the mask picture is {width}x{height}, more than {max_pixels} pixels"
+            "too_many_pixels",
+            f"the mask picture is {width}x{height}, more than {max_pixels} pixels",
         )

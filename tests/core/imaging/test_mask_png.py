@@ -108,7 +108,7 @@ def test_too_many_pixels_are_refused(format: str) -> None:
     assert decode_mask(data, max_pixels=600).shape == (20, 30)
     with pytest.raises(ImageError) as caught:
         decode_mask(data, max_pixels=599)
-    assert caught.value.reason == "too_large"
+    assert caught.value.reason == "too_many_pixels"
 
 
 def test_a_stream_that_unpacks_to_more_than_the_header_says_stays_bounded() -> None:
