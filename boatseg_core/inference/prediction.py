@@ -96,8 +96,8 @@ def from_logits(logits: npt.NDArray[np.float32], *, threshold: float, min_area: 
 
 
 def _sigmoid(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    # exp of a large negative number underflows to 0 quietly; of a large positive one it overflows.
-    positive = 1.0 / (1.0 + np.exp(-np.abs(logits)))
+    # Beyond 700 exp leaves the range of float64, and the answer is 0 or 1 anyway.
+    positive = 1.0 / (1.0 + np.exp(-np.minimum(np.abs(logits), 700.0)))
     return np.where(logits >= 0, positive, 1.0 - positive)
 
 

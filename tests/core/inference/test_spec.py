@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from tiny_model import write_model
+
+from boatseg_core.errors import RegistryError
+from boatseg_core.inference.spec import MODEL_FILE, SPEC_FILE, ModelSpec
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    saved = write_model(
+        tmp_path, metrics={"boat_iou": 0.6, "nothing": math.nan}, params={"crop": 256}
+    )
+    loaded = ModelSpec.load(tmp_path)
+    assert loaded == saved
+    assert len(loaded.onnx_sha256) == 64
+    assert loaded.metric("boat_iou") == 0.6
+    assert math.isnan(loaded.metric("nothing"))
+    assert math.isnan(loaded.metric("never measured"))
+    json.loads((tmp_path / SPEC_FILE).read_text(), parse_constant=pytest.fail)  # strict JSON
+
+
+def test_another_graph_is_refused(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    (tmp_path / MODEL_FILE).write_bytes((tmp_path / MODEL_FILE).read_bytes() + b"\0")
+    with pytest.raises(RegistryError, match="is not the graph boatseg.json describes"):
+        ModelSpec.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"format_version": 2}, "format_version"),
+        ({"threshold": 1.5}, "threshold"),
+        ({"onnx_sha256": "abc"}, "onnx_sha256"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, change: dict[str, object], named: str) -> None:
+    write_model(tmp_path)
+    fields = json.loads((tmp_path / SPEC_FILE).read_text())
+    (tmp_path / SPEC_FILE).write_text(json.dumps(fields | change))
+    with pytest.raises(RegistryError, match=named):
+        ModelSpec.load(tmp_path)
+
+
+def test_missing_and_broken_files(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="not a boatseg model folder"):
+        ModelSpec.load(tmp_path)
+    with pytest.raises(RegistryError, match="not a boatseg model folder"):
+        ModelSpec().save(tmp_path)
+    write_model(tmp_path)
+    (tmp_path / SPEC_FILE).write_text("{")
+    with pytest.raises(RegistryError, match=SPEC_FILE):
+        ModelSpec.load(tmp_path)
