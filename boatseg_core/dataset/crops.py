@@ -1,0 +1,61 @@
+"""Cut square crops out of an image and its mask, at native resolution."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import numpy.typing as npt
+
+U8 = npt.NDArray[np.uint8]
+
+
+def cut(
+    image: U8,
+    mask: npt.NDArray[np.bool_],
+    crop: int,
+    boxes: list[list[int]],
+    seed: int,
+) -> tuple[U8, U8]:
+    """Cut one crop.
+
+    Args:
+        image: uint8 ``[H, W, 3]``.
+        mask: bool ``[H, W]``.
+        crop: Side of the crop, in pixels.
+        boxes: Objects as x, y, width, height; one is chosen and its centre lies in the crop.
+            Empty for a crop anywhere.
+        seed: Seeds the choice.
+
+    Returns:
+        uint8 ``[3, crop, crop]`` and uint8 ``[1, crop, crop]``, 1 on objects. Images smaller than
+        the crop are reflected at their right and lower edge.
+    """
+    generator = random.Random(seed)
+    height, width = mask.shape
+    if boxes:
+        x, y, box_width, box_height = generator.choice(boxes)
+        left = _near(x + box_width // 2, width, crop, generator)
+        top = _near(y + box_height // 2, height, crop, generator)
+    else:
+        left = generator.randint(0, max(0, width - crop))
+        top = generator.randint(0, max(0, height - crop))
+    image = image[top : top + crop, left : left + crop]
+    mask = mask[top : top + crop, left : left + crop]
+    missing = crop - mask.shape[0], crop - mask.shape[1]
+    if any(missing):
+        edges = (0, missing[0]), (0, missing[1])
+        image = np.pad(image, (*edges, (0, 0)), mode="symmetric")
+        mask = np.pad(mask, edges, mode="symmetric")
+    return (
+        np.ascontiguousarray(image.transpose(2, 0, 1)),
+        np.ascontiguousarray(mask[None]).astype(np.uint8),
+    )
+
+
+def _near(centre: int, size: int, crop: int, generator: random.Random) -> int:
+    """Choose an offset such that the crop holds the centre and lies inside the image."""
+    # An eighth of margin: an object seen only by its edge teaches little.
+    margin = crop // 8
+    low, high = centre - crop + margin, centre - margin
+    return min(max(generator.randint(low, high), 0), max(0, size - crop))

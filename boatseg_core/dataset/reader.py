@@ -1,0 +1,251 @@
+"""Read gold as arrays: whole images for evaluation, an endless stream of crops for training."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from boatseg_core.dataset.crops import cut
+from boatseg_core.dataset.stream import GoldRow, GoldStream
+from boatseg_core.errors import ImageError, InputError
+from boatseg_core.imaging.decode import decode
+from boatseg_core.imaging.mask_png import decode_mask
+from boatseg_core.lake import Lake
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+_INDEX = (
+    "image_id",
+    "batch_id",
+    "width",
+    "height",
+    "boat_count",
+    "boat_area",
+    "boat_boxes",
+    "brightness",
+    "contrast",
+    "group_id",
+    "split",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One whole image.
+
+    Attributes:
+        image_id: Name.
+        image: uint8 ``[H, W, 3]`` RGB.
+        mask: bool ``[H, W]``, true on objects.
+        boat_count: Number of objects.
+        boat_areas: Pixels of each object.
+        group_id: Images of one group show the same place.
+    """
+
+    image_id: str
+    image: npt.NDArray[np.uint8]
+    mask: npt.NDArray[np.bool_]
+    boat_count: int
+    boat_areas: list[int]
+    group_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One training batch.
+
+    Attributes:
+        images: uint8 ``[B, 3, crop, crop]`` RGB.
+        masks: uint8 ``[B, 1, crop, crop]``, 1 on objects.
+        image_ids: Image each crop was cut from.
+    """
+
+    images: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.uint8]
+    image_ids: list[str]
+
+
+class GoldDataset:
+    """One pinned version of ``gold_dataset``.
+
+    Args:
+        lake: The lake.
+        version: Delta version to read; by default the newest, pinned now.
+
+    Raises:
+        LakeError: There is no gold table, or not in that version.
+    """
+
+    def __init__(self, lake: Lake, version: int | None = None) -> None:
+        self.lake = lake
+        self.version = lake.table("gold_dataset", version).version()
+
+    def index(self, split: str | None = None) -> pl.DataFrame:
+        """Read what is known of the images, without a picture.
+
+        Args:
+            split: ``train``, ``valid``, ``test`` or ``excluded``; by default all.
+
+        Returns:
+            One row an image, sorted by batch and name.
+        """
+        frame = self.lake.read("gold_dataset", _INDEX, version=self.version)
+        if split is not None:
+            frame = frame.filter(pl.col("split") == split)
+        return frame.sort("batch_id", "image_id")
+
+    def samples(
+        self, split: str, *, limit: int = 0, threads: int = 0, seed: int = 0
+    ) -> Iterator[Sample]:
+        """Iterate over whole images at native resolution, in a fixed order.
+
+        Args:
+            split: Split to read.
+            limit: Most images; a seeded choice that keeps the share of images with objects.
+                0 for all.
+            threads: Decoding threads; 0 for one per core.
+            seed: Seeds the choice.
+
+        Raises:
+            ImageError: An image of gold no longer decodes; the message names it.
+        """
+        chosen = set(self._choose(split, limit, seed))
+        stream = GoldStream(self.lake, self.version, split)
+        rows = (row for row in stream.in_order() if row.image_id in chosen)
+        yield from _in_threads(rows, _sample, threads)
+
+    def crops(
+        self,
+        split: str,
+        *,
+        crop: int,
+        batch_size: int,
+        positive_share: float,
+        seed: int,
+        threads: int = 0,
+    ) -> Iterator[Batch]:
+        """Stream random crops at native resolution, for ever.
+
+        A share of the crops is cut near a random object, the others anywhere. Row groups are
+        visited in a new random order each epoch and mixed through a buffer of encoded images, so
+        memory does not grow with the table.
+
+        Args:
+            split: Split to read.
+            crop: Side of a crop in pixels; smaller images are padded by reflection.
+            batch_size: Crops in a batch.
+            positive_share: Share of crops cut near an object, 0 to 1.
+            seed: Seeds order and crops: the same seed gives the same stream.
+            threads: Decoding threads; 0 for one per core.
+
+        Raises:
+            InputError: The split is empty, or has no image with objects though crops near
+                objects are wanted.
+            ImageError: An image of gold no longer decodes; the message names it.
+        """
+        counts = self.index(split)["boat_count"]
+        if counts.is_empty():
+            raise InputError(f"gold has no {split} image: ingest and label more images")
+        if positive_share > 0 and not (counts > 0).any():
+            raise InputError(
+                f"no {split} image of gold has a labelled object: label some, or set "
+                "train.positive_share to 0"
+            )
+        return self._crops(split, crop, batch_size, positive_share, seed, threads)
+
+    def _crops(
+        self,
+        split: str,
+        crop: int,
+        batch_size: int,
+        positive_share: float,
+        seed: int,
+        threads: int,
+    ) -> Iterator[Batch]:
+        generator = random.Random(seed)
+        seeds = generator.getrandbits(63), generator.getrandbits(63)
+        anything = GoldStream(self.lake, self.version, split).shuffled(seeds[0])
+        positive = GoldStream(self.lake, self.version, split, with_objects=True).shuffled(seeds[1])
+
+        def tasks() -> Iterator[_Task]:
+            while True:
+                near = generator.random() < positive_share
+                yield _Task(next(positive if near else anything), near, generator.getrandbits(63))
+
+        def work(task: _Task) -> _Crop:
+            sample = _sample(task.row)
+            boxes = task.row.boat_boxes if task.near else []
+            return _Crop(task.row.image_id, *cut(sample.image, sample.mask, crop, boxes, task.seed))
+
+        crops = _in_threads(tasks(), work, threads)
+        while True:
+            chosen = [next(crops) for _ in range(batch_size)]
+            yield Batch(
+                images=np.stack([item.image for item in chosen]),
+                masks=np.stack([item.mask for item in chosen]),
+                image_ids=[item.image_id for item in chosen],
+            )
+
+    def _choose(self, split: str, limit: int, seed: int) -> list[str]:
+        index = self.index(split)
+        if not limit or index.height <= limit:
+            return index["image_id"].to_list()
+        boats = index.filter(pl.col("boat_count") > 0)
+        empty = index.filter(pl.col("boat_count") == 0)
+        wanted = round(limit * boats.height / index.height)
+        # At least one of each kind that exists: a metric over none says nothing.
+        wanted = min(max(wanted, 1 if boats.height else 0), boats.height)
+        rest = min(limit - wanted, empty.height)
+        return [
+            *boats.sample(wanted, seed=seed)["image_id"].to_list(),
+            *empty.sample(rest, seed=seed)["image_id"].to_list(),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    row: GoldRow
+    near: bool
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Crop:
+    image_id: str
+    image: npt.NDArray[np.uint8]
+    mask: npt.NDArray[np.uint8]
+
+
+def _sample(row: GoldRow) -> Sample:
+    try:
+        image, mask = decode(row.image), decode_mask(row.mask)
+    except ImageError as error:
+        raise ImageError(error.reason, f"gold image {row.image_id}: {error}") from error
+    return Sample(row.image_id, image, mask, row.boat_count, row.boat_areas, row.group_id)
+
+
+def _in_threads(items: Iterator[_In], work: Callable[[_In], _Out], threads: int) -> Iterator[_Out]:
+    """Map in threads, in order, with a bounded number of results in flight."""
+    count = threads or os.cpu_count() or 1
+    pool = ThreadPoolExecutor(count, thread_name_prefix="decode")
+    waiting: deque[Future[_Out]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > 2 * count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # Also when the consumer stops early, as every endless stream's does.
+        pool.shutdown(wait=False, cancel_futures=True)
