@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from boatseg_core.errors import ImageError
-from boatseg_core.imaging.decode import decode
+from boatseg_core.imaging.decode import DEFAULT_MAX_PIXELS, decode
 from boatseg_core.inference import tiles
 from boatseg_core.inference.prediction import Prediction, from_logits
 from boatseg_core.inference.session import Image, Logits, Session, cores
@@ -37,7 +37,7 @@ class Predictor:
         batch_size: int = 4,
         threshold: float | None = None,
         min_area: int | None = None,
-        max_pixels: int = 100_000_000,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
         """Wrap a session; most callers want :meth:`load`.
 
@@ -64,7 +64,7 @@ class Predictor:
         batch_size: int = 4,
         threshold: float | None = None,
         min_area: int | None = None,
-        max_pixels: int = 100_000_000,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Predictor:
         """Load a model folder (``model.onnx`` and ``boatseg.json``).
 

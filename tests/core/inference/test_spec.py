@@ -27,7 +27,7 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_another_graph_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path)
     (tmp_path / MODEL_FILE).write_bytes((tmp_path / MODEL_FILE).read_bytes() + b"\0")
-    with pytest.raises(RegistryError, match="is not the graph boatseg.json describes"):
+    with pytest.raises(RegistryError, match=r"is not the graph boatseg\.json describes"):
         ModelSpec.load(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""A one-convolution model that calls bright pixels objects; what its answers are is plain to see."""
+"""A one-convolution model that calls bright pixels objects, so that right answers are obvious."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper
 from PIL import Image
 
 from boatseg_core.inference.spec import MODEL_FILE, ModelSpec
@@ -20,6 +18,9 @@ def write_model(
     folder: Path, *, cut: float = 0.5, input_name: str = "image", **fields: Any
 ) -> ModelSpec:
     """Write a model folder: logits = 20 * (mean of the channels - cut)."""
+    import onnx
+    from onnx import TensorProto, helper
+
     folder.mkdir(parents=True, exist_ok=True)
     graph = helper.make_graph(
         [helper.make_node("Conv", [input_name, "weight", "bias"], ["logits"], kernel_shape=[1, 1])],
