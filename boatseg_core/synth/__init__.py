@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from boatseg_core.synth.scene import Instance, Scene, Window, render_scene, render_windows
+from boatseg_core.synth.scene import render_scene, render_windows
+from boatseg_core.synth.windows import Instance, Scene, Window
 from boatseg_core.synth.writer import CSV_NAME, DatasetSummary, image_name, write_dataset
 
 __all__ = [

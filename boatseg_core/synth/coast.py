@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from boatseg_core.synth.noise import F32, clip01, fractal, resize, smoothstep
 from boatseg_core.synth.sea import Sea
@@ -36,7 +37,7 @@ def _pick(
 ) -> tuple[float, float, float]:
     chosen = colours[int(rng.integers(len(colours)))]
     tone = light * float(rng.normal(1, 0.1))
-    red, green, blue = (max(4.0, c * tone + float(rng.normal(0, 4))) for c in chosen)
+    red, green, blue = (max(4.0, c * tone + float(rng.normal(0, 2))) for c in chosen)
     return red, green, blue
 
 
@@ -44,11 +45,15 @@ def _shallows(rng: np.random.Generator, sea: Sea, depth: F32, strength: float) -
     """Lets the ground shine through where ``depth`` (0 at the shore, 1 in deep water) is small."""
     clear = clip01(np.float32(1) - depth)
     clear = clear * clear * np.float32(strength)
-    if rng.random() < 0.55:
-        tint = rng.normal((50, 122, 118), (16, 16, 14))
+    clear_water = rng.random() < 0.55
+    if clear_water:
+        tint = rng.normal((46, 112, 110), (14, 14, 12))
     else:  # river mouths and tidal flats: sediment, not sand under clear water
-        tint = rng.normal((96, 102, 78), (14, 12, 12))
-    blend(sea.colour, clear, (float(tint[0]), float(tint[1]), float(tint[2])))
+        tint = rng.normal((96, 100, 78), (12, 10, 10))
+    # The ground is seen through the water of this sea, whose colour stays in the mixture.
+    mean = sea.colour[:, ::64, ::64].mean((1, 2), dtype=np.float64)
+    mixed = [float(0.6 * t + 0.5 * m) for t, m in zip(tint, mean, strict=True)]
+    blend(sea.colour, clear, (mixed[0], mixed[1], mixed[2]))
     # Waves die out in the lee of the land.
     sea.waves *= np.float32(0.35) + clip01(depth) * np.float32(0.65)
 
@@ -71,57 +76,72 @@ def add_shoals(rng: np.random.Generator, sea: Sea) -> None:
 
 def _ground(rng: np.random.Generator, height: int, width: int, inland: F32) -> F32:
     """Colours dry land: beach to rock to green or town by distance from the water and by noise."""
-    light = float(rng.uniform(0.6, 1.05))
-    relief = fractal(rng, height, width, float(rng.uniform(60, 160)), 7, gain=0.62)
-    cover = resize(fractal(rng, height // 4, width // 4, 40, 5, gain=0.6), height, width)
+    light = float(rng.uniform(0.6, 1.0))
+    relief = fractal(rng, height, width, float(rng.uniform(80, 200)), 8, gain=0.6)
+    cover = fractal(rng, height, width, float(rng.uniform(120, 260)), 8, gain=0.66)
+    # Land cover has ragged edges: noise moves the thresholds between classes.
+    ragged = inland + cover * np.float32(0.02)
     ground = np.empty((3, height, width), np.float32)
     rock = _pick(rng, _ROCK if rng.random() < 0.7 else _SAND, light)
     for channel in range(3):
         ground[channel] = rock[channel]
-    green = smoothstep(-0.3, 0.5, cover + np.float32(rng.normal(0.1, 0.8)))
-    green *= smoothstep(0.05, 0.25, inland)
+    earth = _pick(rng, _ROCK + _SAND, light)
+    blend(ground, smoothstep(-1.2, 1.2, relief) * np.float32(0.7), earth)
+    green = smoothstep(-0.7, 0.9, cover + np.float32(rng.normal(0.1, 0.8)))
+    green *= smoothstep(0.02, 0.2, ragged)
     blend(ground, green * np.float32(0.9), _pick(rng, _GREEN, light))
-    patches = smoothstep(0.3, 0.6, fractal(rng, height, width, 70, 4))
-    blend(ground, patches * np.float32(rng.uniform(0.0, 0.6)), _pick(rng, _SAND, light))
-    if rng.random() < 0.6:
-        beach = smoothstep(float(rng.uniform(0.04, 0.14)), 0.01, inland)
-        blend(ground, beach, _pick(rng, _SAND, light * 1.15))
+    if rng.random() < 0.55:
+        beach = smoothstep(float(rng.uniform(0.03, 0.1)), 0.0, ragged)
+        blend(ground, beach * np.float32(0.8), _pick(rng, _SAND, light * 1.05))
     # Light from one side: the slope of the relief along the diagonal.
     slope = np.zeros_like(relief)
     slope[1:, 1:] = relief[1:, 1:] - relief[:-1, :-1]
-    shade = np.float32(1) + clip01(slope * np.float32(0.9) + np.float32(0.5)) - np.float32(0.5)
-    grain = np.float32(1) + relief * np.float32(rng.uniform(0.03, 0.1))
-    ground *= (shade * grain)[None]
+    shade = np.float32(1) + np.clip(slope * np.float32(rng.uniform(0.3, 0.9)), -0.4, 0.4)
+    grain = rng.standard_normal((height // 2, width // 2), dtype=np.float32)
+    shade += resize(grain, height, width) * np.float32(rng.uniform(0.03, 0.11))
+    shade += relief * np.float32(rng.uniform(0.02, 0.08))
+    ground *= shade[None]
     return ground
 
 
 def _houses(rng: np.random.Generator, ground: F32, inland: F32) -> None:
     """Scatters roofs and their shadows along parallel streets: bright boxes that are not boats."""
     height, width = inland.shape
+    roofs = Image.new("RGBA", (width, height))
+    pen = ImageDraw.Draw(roofs)
     angle = float(rng.uniform(0, math.pi))
     ux, uy = math.cos(angle), math.sin(angle)
-    pitch = float(rng.uniform(16, 34))
+    pitch = float(rng.uniform(13, 30))
     cx, cy = width * float(rng.random()), height * float(rng.random())
-    reach = float(rng.uniform(120, 380))
-    steps = int(2 * reach / pitch)
+    steps = int(2 * float(rng.uniform(80, 300)) / pitch)
+    sx, sy = (float(v) for v in rng.uniform(-3, 3, 2))
+
+    def box(x: float, y: float, a: float, b: float, fill: tuple[int, ...]) -> None:
+        corners = [(x + s * a * ux - t * b * uy, y + s * a * uy + t * b * ux)
+                   for s, t in ((1, 1), (1, -1), (-1, -1), (-1, 1))]  # fmt: skip
+        pen.polygon(corners, fill=fill)
+
     for row in range(steps):
         for column in range(steps):
-            if rng.random() < 0.35:
+            a = (row - steps / 2) * pitch + float(rng.normal(0, pitch * 0.12))
+            b = (column - steps / 2) * pitch * 1.2 + float(rng.normal(0, pitch * 0.12))
+            x, y = cx + a * ux - b * uy, cy + a * uy + b * ux
+            far = (a * a + b * b) ** 0.5 / (steps * pitch / 2)
+            if not (4 < x < width - 4 and 4 < y < height - 4) or rng.random() < 0.2 + 0.8 * far:
                 continue
-            a = (row - steps / 2) * pitch + float(rng.normal(0, 2))
-            b = (column - steps / 2) * pitch * 1.2 + float(rng.normal(0, 2))
-            x, y = int(cx + a * ux - b * uy), int(cy + a * uy + b * ux)
-            half = int(rng.integers(2, max(3, int(pitch * 0.4))))
-            if not (half < x < width - half - 3 and half < y < height - half - 3):
+            if inland[int(y), int(x)] < 0.05:
                 continue
-            if inland[y, x] < 0.16:
-                continue
-            wide = int(rng.integers(2, max(3, int(pitch * 0.4))))
-            ground[:, y - half + 2 : y + half + 2, x - wide + 2 : x + wide + 2] *= np.float32(0.5)
-            tone = float(rng.uniform(0.6, 1.5))
-            roof = _pick(rng, _URBAN, tone)
-            for channel in range(3):
-                ground[channel, y - half : y + half, x - wide : x + wide] = roof[channel]
+            long, wide = (float(v) * pitch for v in rng.uniform(0.14, 0.42, 2))
+            tone = float(rng.uniform(0.55, 1.45))
+            red, green, blue = (int(min(c, 245)) for c in _pick(rng, _URBAN, tone))
+            box(x + sx, y + sy, long, wide, (20, 22, 24, 150))
+            box(x, y, long, wide, (red, green, blue, 235))
+            if rng.random() < 0.5:  # the far slope of a pitched roof
+                dim = (int(red * 0.8), int(green * 0.8), int(blue * 0.8), 235)
+                box(x + wide * 0.5 * uy, y - wide * 0.5 * ux, long, wide * 0.5, dim)
+    drawn = np.asarray(roofs, dtype=np.float32)
+    alpha = drawn[..., 3] * np.float32(1 / 255)
+    blend(ground, alpha, np.ascontiguousarray(drawn[..., :3].transpose(2, 0, 1)))
 
 
 def add_shore(rng: np.random.Generator, sea: Sea, share: float) -> F32:
@@ -141,13 +161,13 @@ def add_shore(rng: np.random.Generator, sea: Sea, share: float) -> F32:
     angle = float(rng.uniform(0, 2 * math.pi))
     ramp = x * np.float32(math.cos(angle) / columns) + y * np.float32(math.sin(angle) / rows)
     terrain = ramp * np.float32(rng.uniform(3, 6)) + fractal(
-        rng, rows, columns, float(rng.uniform(60, 150)), 6, gain=float(rng.uniform(0.4, 0.55))
+        rng, rows, columns, float(rng.uniform(60, 150)), 6, gain=float(rng.uniform(0.42, 0.6))
     )
     # Distances read best when the field is levelled: 0 at the waterline, about 1 far from it.
     level = float(np.quantile(terrain, 1 - share))
     inland = resize((terrain - np.float32(level)) * np.float32(0.4), height, width)
-    inland += fractal(rng, height, width, 14, 3) * np.float32(0.006)
-    land = smoothstep(-0.006, 0.006, inland)
+    inland += fractal(rng, height, width, 40, 5, gain=0.6) * np.float32(rng.uniform(0.008, 0.024))
+    land = smoothstep(-0.007, 0.007, inland)
     depth = clip01(-inland * np.float32(rng.uniform(1.2, 5)))
     _shallows(rng, sea, depth, float(rng.uniform(0.3, 0.9)))
     ground = _ground(rng, height, width, clip01(inland))
@@ -197,7 +217,7 @@ def add_islets(rng: np.random.Generator, sea: Sea, land: F32) -> None:
         rock = smoothstep(-0.06, 0.06, form)
         here = (slice(top, bottom), slice(left, right))
         shelf = smoothstep(-1.3, 0.0, form) * np.float32(0.45)
-        for channel, tint in enumerate((46.0, 104.0, 100.0)):
+        for channel, tint in enumerate((40.0, 84.0, 80.0)):
             water = sea.colour[channel][here]
             water += (np.float32(tint) - water) * shelf
         wash = smoothstep(0.3, 0.0, np.abs(form + np.float32(0.1))) * clip01(rough)

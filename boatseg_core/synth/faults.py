@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from boatseg_core.synth.scene import WINDOW, render_windows
+from boatseg_core.synth.plan import WINDOW
+from boatseg_core.synth.scene import render_windows
 
 __all__ = ["FILE_FAULTS", "ROW_FAULTS", "FaultFile", "fault_files", "fault_rows"]
 

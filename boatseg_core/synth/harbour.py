@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from boatseg_core.synth.coast import blend
-from boatseg_core.synth.noise import F32, fractal, resize
+from boatseg_core.synth.noise import F32, fractal
 from boatseg_core.synth.sea import Sea
 
 __all__ = ["Berth", "add_fish_farm", "add_harbour"]
 
+_CORNERS = ((1, 1), (1, -1), (-1, -1), (-1, 1))
 _SCALE = 2  # supersampling of drawn structures
 
 
@@ -47,6 +48,7 @@ class _Plan:
         self.x, self.y = x, y
         self.cos, self.sin = math.cos(angle), math.sin(angle)
         self.angle = angle
+        self.bars: list[tuple[float, float, float, float]] = []
 
     def at(self, u: float, v: float) -> tuple[float, float]:
         """Turns plan coordinates into scene pixels."""
@@ -54,8 +56,32 @@ class _Plan:
 
     def bar(self, u0: float, u1: float, v0: float, v1: float) -> None:
         """Fills a rectangle given in plan coordinates."""
+        self.bars.append((u0, u1, v0, v1))
         corners = [self.at(u, v) for u, v in ((u0, v0), (u1, v0), (u1, v1), (u0, v1))]
         self.pen.polygon([(x * _SCALE, y * _SCALE) for x, y in corners], fill=255)
+
+    def stow(self, rng: np.random.Generator, paint: F32) -> None:
+        """Litters the wider structures with sheds, stacks and cars, drawn into ``paint``."""
+        _, height, width = paint.shape
+        clutter = Image.new("RGBA", (width, height))
+        pen = ImageDraw.Draw(clutter)
+        for u0, u1, v0, v1 in self.bars:
+            if min(abs(u1 - u0), abs(v1 - v0)) < 9:
+                continue
+            for _ in range(int(abs((u1 - u0) * (v1 - v0)) / 160)):
+                u = float(rng.uniform(u0 + 3, u1 - 3))
+                v = float(rng.uniform(v0 + 3, v1 - 3))
+                long = float(rng.gamma(1.5, 1.6)) + 0.8
+                wide = float(rng.uniform(0.6, 2.6))
+                dark = [self.at(u + s * long + 1, v + t * wide + 1) for s, t in _CORNERS]
+                pen.polygon(dark, fill=(20, 20, 22, 130))
+                corners = [self.at(u + s * long, v + t * wide) for s, t in _CORNERS]
+                level = rng.uniform(40, 215) + rng.normal(0, 14, 3)
+                red, green, blue = (int(c) for c in np.clip(level, 10, 240))
+                pen.polygon(corners, fill=(red, green, blue, 220))
+        drawn = np.asarray(clutter, dtype=np.float32)
+        cover = drawn[..., 3] * np.float32(1 / 255)
+        blend(paint, cover, np.ascontiguousarray(drawn[..., :3].transpose(2, 0, 1)))
 
     def alpha(self) -> F32:
         """Opacity of what was drawn, float32 ``[H, W]``."""
@@ -137,11 +163,12 @@ def add_harbour(rng: np.random.Generator, sea: Sea, land: F32) -> list[Berth]:
     else:
         berths += _port(rng, plan)
     alpha = plan.alpha()
-    tone = float(rng.uniform(0.6, 1.1))
-    stone = tuple(float(v) * tone for v in rng.normal((142, 138, 130), 8))
-    texture = fractal(rng, height // 2, width // 2, 8, 3)
-    grain = np.float32(1) + resize(texture, height, width) * np.float32(rng.uniform(0.04, 0.16))
+    tone = float(rng.uniform(0.55, 1.0))
+    stone = (140 * tone, 136 * tone, 128 * tone)
+    texture = fractal(rng, height, width, 40, 6, gain=0.75)
+    grain = np.float32(1) + texture * np.float32(rng.uniform(0.08, 0.2))
     paint = np.stack([grain * np.float32(c) for c in stone])
+    plan.stow(rng, paint)
     # The quay's shadow on the water, then the quay.
     shadow = np.roll(alpha, (2, 1), (0, 1)) * np.float32(0.5)
     sea.colour *= (np.float32(1) - shadow * (np.float32(1) - land))[None]
@@ -160,7 +187,7 @@ def _marina(rng: np.random.Generator, plan: _Plan) -> list[Berth]:
     thick = float(rng.uniform(5, 11))
     plan.bar(-90, deep, -wide / 2 - thick, -wide / 2)
     plan.bar(deep - thick, deep, -wide / 2, wide / 2 * float(rng.uniform(-0.2, 0.7)))
-    plan.bar(-90, -30, -wide / 2, wide / 2)
+    plan.bar(-60, -38, -wide / 2, wide / 2)
     pontoons = int(rng.integers(1, 4))
     for index in range(pontoons):
         size = float(rng.uniform(11, 24))

@@ -111,27 +111,27 @@ class WaveTrain:
         direction: Unit vector ``(x, y)`` of travel.
         amplitude: Standard deviation of brightness in grey levels.
         focus: 0 for waves from all sides, 1 to 4 for ever straighter crests.
-        sharpness: Exponent of the high-frequency fall-off, 2 (choppy) to 4 (smooth swell).
+        ripples: Whether longer waves come along (fine chop) or are filtered out (swell).
     """
 
     wavelength: float
     direction: tuple[float, float]
     amplitude: float
     focus: int = 2
-    sharpness: int = 3
+    ripples: bool = True
 
 
 def _spectrum(train: WaveTrain, kx: F32, ky: F32) -> F32:
     """Amplitude spectrum of a wave train on a half plane, not yet normalised."""
     squared = kx * kx + ky * ky
     ratio = squared * np.float32(train.wavelength * train.wavelength)
-    # A rational band pass, (k/kp)^2 / (1 + (k/kp)^2)^(s/2 + 1): no transcendental functions.
+    # Rational band passes need no transcendental functions. Chop seen at one and a half metres a
+    # pixel is nearly white up to the camera's blur; swell has a peak.
     one = np.float32(1) + ratio
-    band = quotient(ratio, one * one)
-    if train.sharpness >= 3:
-        band = quotient(band, np.sqrt(one))
-    if train.sharpness >= 4:
-        band = quotient(band, np.sqrt(one))
+    if train.ripples:
+        band = quotient(np.sqrt(np.sqrt(ratio)), one)
+    else:
+        band = quotient(ratio, one * one * np.sqrt(one))
     along = kx * np.float32(train.direction[0]) + ky * np.float32(train.direction[1])
     cosine2 = quotient(along * along, squared + np.float32(1e-12))
     for _ in range(train.focus):

@@ -43,18 +43,18 @@ class SeaStyle:
 
 
 STYLES = (
-    SeaStyle("navy", 0.20, (6, 30, 58), 5, (1.6, 3.8), (0.5, 3)),
-    SeaStyle("blue", 0.14, (16, 52, 76), 7, (1.6, 4.2), (1, 6)),
-    SeaStyle("black", 0.09, (3, 21, 25), 3, (0.8, 4.5), (0.5, 2)),
-    SeaStyle("bottle", 0.15, (12, 38, 38), 5, (1.8, 4.5), (0.5, 4)),
-    SeaStyle("teal", 0.12, (8, 50, 56), 6, (1.4, 3.6), (1, 5)),
-    SeaStyle("green", 0.08, (22, 78, 66), 8, (2.0, 4.5), (1, 7)),
-    SeaStyle("olive", 0.05, (38, 62, 48), 6, (2.0, 4.5), (1, 6)),
-    SeaStyle("turquoise", 0.04, (55, 118, 118), 14, (1.6, 4.5), (3, 10)),
-    SeaStyle("slate", 0.07, (50, 74, 88), 10, (1.4, 5.0), (1, 6)),
-    SeaStyle("silver", 0.04, (82, 90, 93), 20, (7.0, 15.0), (1, 6)),
-    SeaStyle("chop", 0.05, (60, 98, 98), 14, (11.0, 26.0), (2, 7)),
-    SeaStyle("murk", 0.02, (96, 104, 86), 14, (1.4, 4.0), (2, 8)),
+    SeaStyle("navy", 0.20, (6, 30, 58), 5, (4.5, 9.0), (0.5, 3)),
+    SeaStyle("blue", 0.15, (14, 48, 70), 7, (4.5, 9.5), (1, 6)),
+    SeaStyle("black", 0.09, (3, 21, 25), 3, (2.5, 11.0), (0.5, 2)),
+    SeaStyle("bottle", 0.15, (12, 38, 38), 5, (4.5, 10.5), (0.5, 4)),
+    SeaStyle("teal", 0.13, (8, 48, 55), 6, (4.0, 9.0), (1, 5)),
+    SeaStyle("green", 0.07, (18, 72, 62), 8, (5.5, 10.5), (1, 7)),
+    SeaStyle("olive", 0.05, (38, 62, 48), 6, (5.0, 10.0), (1, 6)),
+    SeaStyle("turquoise", 0.04, (55, 118, 118), 14, (3.5, 11.0), (3, 10)),
+    SeaStyle("slate", 0.07, (44, 68, 82), 10, (3.5, 12.0), (1, 6)),
+    SeaStyle("silver", 0.04, (78, 85, 88), 18, (13.0, 24.0), (1, 6)),
+    SeaStyle("chop", 0.05, (60, 98, 98), 14, (16.0, 36.0), (2, 7)),
+    SeaStyle("murk", 0.02, (96, 104, 86), 14, (2.0, 9.0), (2, 8)),
 )
 
 
@@ -100,20 +100,24 @@ def _waves(
 ) -> tuple[F32, float]:
     """Sums wave trains, groups them, and sharpens the crests."""
     level = _log_uniform(rng, *style.roughness)
-    rough = level > 6.5
+    rough = level > 12.0
     # Fine ripples carry most of the contrast at one and a half metres a pixel.
-    base = float(rng.uniform(5.5, 9.0)) * (1.25 if rough else 1.0)
-    focus = int(rng.integers(0, 3)) + (1 if rough else 0)
-    trains = [WaveTrain(base, _unit(wind), level * 0.8, focus, 3)]
-    if rng.random() < 0.75 or rough:
+    base = float(rng.uniform(4.5, 7.0)) * (float(rng.uniform(1.0, 1.8)) if rough else 1.0)
+    focus = int(rng.choice((0, 0, 1, 1, 2)))
+    trains = [WaveTrain(base, _unit(wind), level * 0.9, focus)]
+    if rng.random() < 0.7 or rough:
         cross = wind + float(rng.normal(0, 0.5))
-        longer = base * float(rng.uniform(1.9, 3.6))
-        share = float(rng.uniform(0.5, 0.75)) if rough else float(rng.uniform(0.1, 0.5))
-        trains.append(WaveTrain(longer, _unit(cross), level * share, int(rng.integers(1, 4)), 3))
-    if rng.random() < 0.4:
+        longer = base * float(rng.uniform(1.8, 3.2))
+        share = float(rng.uniform(0.3, 0.7)) if rough else float(rng.uniform(0.05, 0.4))
+        trains.append(
+            WaveTrain(longer, _unit(cross), level * share, int(rng.integers(0, 3)), False)
+        )
+    if rng.random() < 0.3:
         swell = wind + float(rng.normal(0, 0.9))
-        length = float(rng.uniform(35, 90))
-        trains.append(WaveTrain(length, _unit(swell), level * float(rng.uniform(0.1, 0.3)), 3, 4))
+        length = float(rng.uniform(30, 80))
+        trains.append(
+            WaveTrain(length, _unit(swell), level * float(rng.uniform(0.04, 0.15)), 3, False)
+        )
     fields = wave_field(rng, height, width, trains)
     if len(fields) > 1:
         # Short waves ride on the long ones: steeper, hence brighter, on one of their sides.
@@ -125,11 +129,11 @@ def _waves(
     for field in fields[1:]:
         total = total + field
     # Facets that mirror the sky are few and bright: squares skew the distribution to the right.
-    skew = float(rng.uniform(0.03, 0.16))
+    skew = float(rng.uniform(0.05, 0.22))
     total = total + (total * total) * np.float32(skew / level) - np.float32(skew * level)
     patches = fractal(rng, height, width, float(rng.uniform(120, 500)), 3, stretch=(1.0, 1.6))
-    gusts = np.float32(1) + clip01(patches * np.float32(0.25) + np.float32(0.5)) * np.float32(
-        rng.uniform(0.0, 0.6)
+    gusts = np.float32(0.85) + clip01(patches * np.float32(0.25) + np.float32(0.5)) * np.float32(
+        rng.uniform(0.0, 0.4)
     )
     return total * gusts, level
 
@@ -137,7 +141,9 @@ def _waves(
 def _colours(rng: np.random.Generator, height: int, width: int, style: SeaStyle) -> F32:
     """Water colour with slow gradients: depth, turbidity, and light across the frame."""
     common = float(rng.normal(0, 0.8))
-    base = [c + style.spread * (0.7 * common + float(rng.normal(0, 0.5))) for c in style.colour]
+    base = [c + style.spread * (0.8 * common + float(rng.normal(0, 0.3))) for c in style.colour]
+    # Water is never purple: green keeps up with the mean of red and blue.
+    base[1] = max(base[1], 0.5 * (base[0] + base[2]) - 1)
     strength = _log_uniform(rng, *style.gradient)
     rows, columns = height // 16, width // 16
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
@@ -172,7 +178,7 @@ def _whitecaps(rng: np.random.Generator, sea: Sea, density: float) -> None:
     for _ in range(count):
         length = float(rng.gamma(2.0, 1.6)) + 1.5
         thick = float(rng.uniform(0.7, 1.8))
-        brightness = float(rng.uniform(12, 60)) * min(1.5, 0.5 + sea.roughness / 6)
+        brightness = float(rng.uniform(12, 60)) * min(1.5, 0.5 + sea.roughness / 12)
         reach = int(length + 4)
         cx = int(rng.integers(reach, width - reach))
         cy = int(rng.integers(reach, height - reach))

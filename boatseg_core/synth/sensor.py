@@ -46,14 +46,14 @@ def expose(rng: np.random.Generator, rgb: F32) -> np.ndarray[tuple[int, ...], np
     luma += rgb[1] * np.float32(_LUMA[1])
     luma += rgb[2] * np.float32(_LUMA[2])
 
-    sharp = rng.random() < 0.2
-    grain = float(rng.uniform(0.4, 1.1)) if sharp else float(rng.uniform(0.9, 2.3))
+    sharp = rng.random() < 0.12
+    grain = float(rng.uniform(0.5, 1.2)) if sharp else float(rng.uniform(2.0, 4.5))
     seen = luma + rng.standard_normal(luma.shape, dtype=np.float32) * np.float32(grain)
-    seen = _binomial(seen, 0 if sharp else int(rng.integers(1, 3)))
+    seen = _binomial(seen, 0 if sharp else int(rng.choice((1, 2, 2, 3))))
     halo = seen - _binomial(seen, 3)
-    seen += halo * np.float32(rng.uniform(0.15, 0.5) if sharp else rng.uniform(0.5, 1.2))
+    seen += halo * np.float32(rng.uniform(0.15, 0.5) if sharp else rng.uniform(0.6, 1.5))
 
-    coarse_grain = float(rng.uniform(0.15, 0.5))
+    coarse_grain = float(rng.uniform(0.25, 0.75))
     picture = np.empty((height, width, 3), np.uint8)
     for channel in range(3):
         chroma = rgb[channel] - luma

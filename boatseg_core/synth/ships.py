@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from boatseg_core.synth.decks import DRESSERS, Deck, Tone, shade
+from boatseg_core.synth.noise import F32, resize
 
 __all__ = ["KINDS", "Boat", "Kind", "Sprite", "draw_boat", "pick_kind"]
 
@@ -43,26 +44,26 @@ _GREY = (118.0, 122.0, 120.0)
 _RED = (150.0, 66.0, 58.0)
 _BROWN = (112.0, 66.0, 54.0)
 _ORANGE = (226.0, 92.0, 52.0)
-_GREEN = (86.0, 122.0, 92.0)
-_MINT = (116.0, 178.0, 146.0)
+_GREEN = (96.0, 118.0, 98.0)
+_MINT = (128.0, 172.0, 150.0)
 _BEIGE = (176.0, 164.0, 138.0)
 _BLUE = (84.0, 104.0, 138.0)
-_DARK = (60.0, 62.0, 66.0)
+_DARK = (72.0, 74.0, 80.0)
 
 KINDS = (
-    Kind("tanker", 0.13, (80, 340), (5.0, 6.6), 0.14, 0.62, 0.45,
-         (_RED, _RED, _GREY, _GREEN, _ORANGE, _BROWN, _MINT, _BEIGE)),
-    Kind("bulker", 0.15, (75, 300), (5.0, 6.6), 0.13, 0.66, 0.4,
+    Kind("tanker", 0.13, (62, 330), (5.0, 6.6), 0.14, 0.62, 0.45,
+         (_RED, _RED, _RED, _GREY, _GREY, _GREEN, _ORANGE, _BROWN, _BROWN, _MINT, _BEIGE)),
+    Kind("bulker", 0.15, (60, 290), (5.0, 6.6), 0.13, 0.66, 0.4,
          (_RED, _BROWN, _BROWN, _GREY, _GREEN, _BEIGE)),
-    Kind("container", 0.09, (90, 350), (5.6, 7.4), 0.18, 0.85, 0.5,
+    Kind("container", 0.09, (72, 345), (5.6, 7.4), 0.18, 0.85, 0.5,
          (_RED, _DARK, _BLUE, _BROWN, _GREY)),
-    Kind("coaster", 0.12, (36, 110), (4.6, 6.4), 0.16, 0.75, 0.55,
+    Kind("coaster", 0.12, (32, 105), (4.6, 6.4), 0.16, 0.75, 0.55,
          (_RED, _GREY, _BROWN, _GREEN, _BLUE, _BEIGE)),
-    Kind("ferry", 0.06, (50, 190), (3.8, 6.6), 0.2, 0.9, 0.7, (_WHITE, _WHITE, _BLUE, _GREY)),
+    Kind("ferry", 0.06, (42, 180), (3.8, 6.6), 0.2, 0.9, 0.7, (_WHITE, _WHITE, _BLUE, _GREY)),
     Kind("barge", 0.07, (24, 90), (2.2, 4.2), 0.04, 0.97, 0.15, (_BROWN, _GREY, _BEIGE, _DARK)),
-    Kind("fishing", 0.14, (15, 42), (2.8, 4.2), 0.34, 0.8, 0.6,
+    Kind("fishing", 0.17, (13, 40), (2.8, 4.2), 0.34, 0.8, 0.6,
          (_WHITE, _WHITE, _BLUE, _RED, _GREEN, _DARK)),
-    Kind("motor", 0.24, (9, 26), (2.6, 4.2), 0.45, 0.85, 0.75, (_WHITE, _WHITE, _BEIGE, _GREY)),
+    Kind("motor", 0.30, (7.5, 25), (2.6, 4.2), 0.45, 0.85, 0.75, (_WHITE, _WHITE, _BEIGE, _GREY)),
 )  # fmt: skip
 
 
@@ -115,8 +116,8 @@ class Sprite:
         top: Row of its first pixel in the scene.
     """
 
-    colour: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-    alpha: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+    colour: F32
+    alpha: F32
     left: int
     top: int
 
@@ -163,6 +164,21 @@ def hull_outline(
     return [((x + pad) * scale, (y + pad) * scale) for x, y in points]
 
 
+def _weather(
+    rng: np.random.Generator, picture: Image.Image, fall: tuple[float, float]
+) -> Image.Image:
+    """Lights a deck from one side and stains it, so that no area is one flat colour."""
+    width, height = picture.size
+    rows, columns = max(2, height // 12), max(2, width // 12)
+    stains = resize(rng.standard_normal((rows, columns), dtype=np.float32), height, width)
+    across = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    along = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    lit = across * np.float32(-0.16 * fall[1]) + along * np.float32(rng.normal(0, 0.06))
+    field = (np.float32(1) + stains * np.float32(rng.uniform(0.04, 0.14)) + lit)[..., None]
+    deck = np.asarray(picture, dtype=np.float32) * field
+    return Image.fromarray(np.clip(deck, 0, 255).astype(np.uint8))
+
+
 def draw_boat(
     rng: np.random.Generator, boat: Boat, sun: tuple[float, float], light: float
 ) -> Sprite:
@@ -186,8 +202,14 @@ def draw_boat(
     ImageDraw.Draw(mask).polygon(outline, fill=255)
 
     tone = boat.kind.hulls[int(rng.integers(len(boat.kind.hulls)))]
-    gain = light * float(np.clip(rng.normal(1.0, 0.16), 0.55, 1.5))
-    tone = tuple(float(np.clip(c * gain + rng.normal(0, 9), 8, 250)) for c in tone)  # type: ignore[assignment]
+    gain = light * float(np.clip(rng.normal(1.1, 0.18), 0.6, 1.6))
+    # Paint seen through kilometres of air is paler than paint.
+    pale = float(rng.uniform(0.0, 0.45))
+    grey = sum(tone) / 3
+    red, green, blue = (
+        float(np.clip((c + (grey - c) * pale) * gain + rng.normal(0, 5), 8, 250)) for c in tone
+    )
+    tone = (red, green, blue)
     picture = Image.new("RGB", (width, height), shade(tone, 1.0))
     # Shadows in the boat's own frame: the sun turned by minus the heading.
     cos, sin = math.cos(boat.heading), math.sin(boat.heading)
@@ -202,6 +224,7 @@ def draw_boat(
     pen.line(outline[:half], fill=shade(tone, lit), width=rim)
     pen.line(outline[half:], fill=shade(tone, 1.85 - lit), width=rim)
 
+    picture = _weather(rng, picture, fall)
     picture.putalpha(mask)
     turned = picture.rotate(-math.degrees(boat.heading), Image.Resampling.BILINEAR, expand=True)
     # Keep the sub-pixel position: pad so that the sprite's centre falls on the boat's.

@@ -33,12 +33,15 @@ def make_clouds(rng: np.random.Generator, height: int, width: int) -> Clouds:
     Returns:
         Cloud opacity and the shadow it casts.
     """
-    cell = float(rng.uniform(140, 520))
+    cell = float(rng.uniform(180, 600))
     stretch = (1.0, float(rng.uniform(1.0, 2.6)))
-    field = fractal(rng, height, width, cell, 7, gain=0.58, stretch=stretch)
-    cover = float(rng.uniform(0.4, 1.7))
-    thickness = float(rng.choice([0.2, 0.35, 0.6, 0.85]))
-    softness = float(rng.uniform(0.8, 1.8))
+    field = fractal(rng, height, width, cell, 8, gain=0.56, stretch=stretch)
+    # Ridges give cirrus its fibres.
+    fibre: F32 = np.abs(fractal(rng, height, width, cell / 2, 7, gain=0.6, stretch=stretch))
+    field -= fibre * np.float32(rng.uniform(0.2, 0.9))
+    cover = float(rng.uniform(-0.3, 1.1))
+    thickness = float(rng.choice([0.15, 0.3, 0.5, 0.8]))
+    softness = float(rng.uniform(1.2, 2.6))
     opacity = smoothstep(cover, cover + softness, field) * np.float32(thickness)
     dy, dx = (int(v) for v in rng.integers(20, 120, 2))
     # Rolling wraps round the frame; the copies at the border are as good a shadow as any.

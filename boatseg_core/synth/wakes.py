@@ -56,7 +56,7 @@ def _trail(
     rng: np.random.Generator, boat: Boat, behind: F32, off: F32, length: float, spread: float
 ) -> F32:
     """Opacity of the foam astern of the transom."""
-    start = boat.beam * float(rng.uniform(0.3, 0.5))
+    start = boat.beam * float(rng.uniform(0.32, 0.6))
     after = np.maximum(behind, np.float32(0))
     half = np.float32(start) + after * np.float32(spread)
     rel = quotient(off, half)
@@ -73,11 +73,11 @@ def _trail(
     # Streaks run along the trail: a random profile across it.
     knots = np.linspace(-1.3, 1.3, 15)
     profile = np.interp(rel, knots, rng.uniform(0.15, 1.0, 15)).astype(np.float32)
-    speckle = rng.standard_normal(rel.shape, dtype=np.float32) * np.float32(0.22) + np.float32(0.8)
-    fill = float(rng.uniform(0.25, 0.9))
-    near = smoothstep(0.25, 0.0, age)
+    speckle = rng.standard_normal(rel.shape, dtype=np.float32) * np.float32(0.25) + np.float32(0.9)
+    fill = float(rng.uniform(0.6, 1.4)) if boat.length < 60 else float(rng.uniform(0.3, 1.0))
+    near = smoothstep(float(rng.uniform(0.15, 0.6)), 0.0, age)
     foam = edges * np.float32(rng.uniform(0.5, 1.0)) + core * profile * (
-        np.float32(fill) * (near * np.float32(0.8) + np.float32(0.35))
+        np.float32(fill) * (near * np.float32(0.9) + np.float32(0.3))
     )
     return clip01(foam * speckle) * fade * smoothstep(-1.5, 1.0, behind)
 
@@ -140,13 +140,13 @@ def add_wake(rng: np.random.Generator, sea: Sea, boat: Boat) -> None:
             * lumps
             * np.float32(rng.uniform(0.15, 0.8))
         )
-    strength = float(rng.uniform(0.25, 0.95))
+    strength = float(rng.choice((0.45, 0.7, 0.95, 1.0))) * float(rng.uniform(0.75, 1.0))
     foam *= np.float32(strength)
     # Aerated water around the foam turns turquoise; the ripples in it are gone.
     froth = clip01(foam * np.float32(1.6))
     sea.waves[here] *= np.float32(1) - froth * np.float32(0.7)
-    tint = (0.55, 0.95, 1.0) if rng.random() < 0.5 else (0.85, 0.98, 0.97)
-    peak = float(rng.uniform(150, 225))
+    tint = (0.6, 0.95, 1.0) if rng.random() < 0.2 else (0.95, 1.0, 0.97)
+    peak = float(rng.uniform(175, 250))
     for channel in range(3):
         water = sea.colour[channel][here]
         # Thin foam shows the tint, thick foam is white.

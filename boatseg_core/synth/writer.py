@@ -19,7 +19,8 @@ from PIL import Image
 from boatseg_core.errors import InputError
 from boatseg_core.imaging import rle
 from boatseg_core.synth.faults import fault_files, fault_rows
-from boatseg_core.synth.scene import plan_scene, render_windows
+from boatseg_core.synth.plan import plan_scene
+from boatseg_core.synth.scene import render_windows
 
 __all__ = ["CSV_NAME", "DatasetSummary", "image_name", "jpeg_bytes", "write_dataset"]
 
