@@ -75,6 +75,27 @@ def build_gold(
     )
 
 
+def expected_rows(lake: Lake) -> dict[str, int]:
+    """Count, batch by batch, the images that belong in gold by the newest silver tables."""
+    newest = lake.scan("files").group_by("image_id").agg(newest=pl.col("batch_id").max())
+    counts = (
+        lake.scan("rasterized_masks")
+        .filter(pl.col("rejected_rows") == 0)
+        .select("image_id", "batch_id")
+        .join(
+            lake.scan("image_quality").filter("passed").select("image_id", "batch_id"),
+            on=["image_id", "batch_id"],
+            how="semi",
+        )
+        .join(newest, on="image_id")
+        .filter(pl.col("batch_id") == pl.col("newest"))
+        .group_by("batch_id")
+        .len()
+        .collect()
+    )
+    return dict(counts.iter_rows())
+
+
 def _plan(lake: Lake, batch_id: str, pinned: Mapping[str, int]) -> pl.DataFrame:
     """Decide for every image of the batch whether it goes to gold, and if not, why."""
 

@@ -107,7 +107,7 @@ def _assign(lake: Lake, batch_id: str, known: pl.DataFrame, split: Split) -> pl.
         known_groups = settled.get(roots[i], set())
         splits = {name for _, name in known_groups}
         if not known_groups:
-            group_id = first.setdefault(roots[i], f"{batch_id}/{image_id}")
+            group_id = first.setdefault(roots[i], image_id)
             rows.append((image_id, batch_id, group_id, split_of(group_id, split)))
         else:
             group_id = min(group for group, _ in known_groups)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow.dataset as ds
 
 from boatseg_core.imaging import rle
 from boatseg_core.imaging.decode import decode
@@ -119,17 +118,9 @@ def _rows(
     ids: list[str],
     version: int | None,
 ) -> list[dict[str, Any]]:
-    if not ids or (version is None and not lake.exists(table)):
-        return []
-    wanted = (ds.field("batch_id") == batch_id) & ds.field("image_id").isin(ids)
-    rows = (
-        lake.dataset(table, version)
-        .scanner(columns=["image_id", *columns], filter=wanted, batch_size=64, batch_readahead=1)
-        .to_table()
-        .to_pylist()
-    )
+    found = lake.pick(table, columns, ids, batch_ids=[batch_id], version=version)
     order = {name: i for i, name in enumerate(ids)}
-    return sorted(rows, key=lambda row: order[row["image_id"]])
+    return sorted(found.iter_rows(named=True), key=lambda row: order[row["image_id"]])
 
 
 def _sheet(pictures: list[Pixels], captions: list[str], alt: str) -> str:

@@ -178,6 +178,43 @@ class Lake:
             if batch.num_rows:
                 yield batch
 
+    def pick(
+        self,
+        name: str,
+        columns: Sequence[str],
+        image_ids: Sequence[str],
+        *,
+        batch_ids: Sequence[str],
+        version: int | None = None,
+    ) -> pl.DataFrame:
+        """Read a few images' rows, pictures included, without holding their neighbours.
+
+        Args:
+            name: Table.
+            columns: Columns besides ``image_id`` and ``batch_id``.
+            image_ids: Images wanted.
+            batch_ids: Batches to look in (only their files are opened).
+            version: Delta version to pin.
+
+        Returns:
+            The rows found, in no particular order.
+        """
+        spec = _spec(name)
+        keep = ["image_id", "batch_id", *columns]
+        schema = pa.schema([spec.schema.field(column) for column in keep])
+        wanted = ds.field("batch_id").isin(list(batch_ids)) & ds.field("image_id").isin(
+            list(image_ids)
+        )
+        found: list[pa.RecordBatch] = []
+        if image_ids and (version is not None or self.exists(name)):
+            scanner = self.dataset(name, version).scanner(
+                columns=keep, filter=wanted, batch_size=64, batch_readahead=2, fragment_readahead=1
+            )
+            found = [batch.cast(schema) for batch in scanner.to_batches() if batch.num_rows]
+        frame = pl.from_arrow(pa.Table.from_batches(found, schema=schema))
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
     def counts(self, name: str) -> dict[str, int]:
         """Count the rows of each batch from the transaction log alone."""
         if not self.exists(name):

@@ -1,0 +1,50 @@
+"""Which batches do the tables not yet, or no longer, agree on with what they are made from?"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from boatseg_core.config import Settings
+from boatseg_core.dataset.gold import expected_rows
+from boatseg_core.ingest.quality import criteria_hash
+from boatseg_core.ingest.reconcile import incomplete_batches, sealed_batches
+from boatseg_core.labels.build import stale_batches as label_stale_batches
+from boatseg_core.lake import Lake
+
+
+def outdated_batches(lake: Lake, settings: Settings) -> dict[str, str]:
+    """List the batches that have to be built, or built again, oldest first.
+
+    Only the ledger, transaction logs and narrow columns are read. Nothing is remembered between
+    calls: whatever was lost or failed shows up again.
+
+    Args:
+        lake: The lake.
+        settings: Criteria that verdicts have to be up to date with.
+
+    Returns:
+        Batch id and the reason, in a few words.
+    """
+    reasons: dict[str, str] = dict.fromkeys(_gold_differs(lake), "gold is not up to date")
+    reasons |= dict.fromkeys(label_stale_batches(lake), "labels are newer than the masks")
+    reasons |= dict.fromkeys(
+        _criteria_differ(lake, settings), "judged by other quality criteria than those in force"
+    )
+    images = lake.counts("raw_images")
+    for table, reason in (("image_groups", "not grouped"), ("image_quality", "not judged")):
+        counts = lake.counts(table)
+        reasons |= {b: reason for b, rows in images.items() if counts.get(b, 0) != rows}
+    reasons |= dict.fromkeys(incomplete_batches(lake), "sealed files are not in bronze")
+    return {batch: reasons[batch] for batch in sealed_batches(lake) if batch in reasons}
+
+
+def _criteria_differ(lake: Lake, settings: Settings) -> list[str]:
+    in_force = criteria_hash(settings.quality)
+    stale = lake.scan("image_quality").filter(pl.col("criteria") != in_force)
+    return stale.select("batch_id").unique().collect()["batch_id"].to_list()
+
+
+def _gold_differs(lake: Lake) -> list[str]:
+    expected = expected_rows(lake)
+    actual = lake.counts("gold_dataset")
+    return [b for b in expected.keys() | actual.keys() if expected.get(b, 0) != actual.get(b, 0)]

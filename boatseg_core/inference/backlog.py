@@ -1,0 +1,34 @@
+"""Which batches are still to be scored?"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from boatseg_core.lake import Lake
+
+
+def unscored_batches(lake: Lake) -> list[str]:
+    """Batches with images that passed quality and have no prediction, oldest first."""
+    keys = ["image_id", "batch_id"]
+    frame = (
+        lake.scan("image_quality")
+        .filter("passed")
+        .select(keys)
+        .join(lake.scan("predictions").select(keys), on=keys, how="anti")
+        .select("batch_id")
+        .unique()
+        .collect()
+    )
+    return frame["batch_id"].sort().to_list()
+
+
+def stale_scores(lake: Lake, version: int) -> list[str]:
+    """Batches with predictions by another version than the given one, oldest first."""
+    frame = (
+        lake.scan("predictions")
+        .filter(pl.col("model_version") != version)
+        .select("batch_id")
+        .unique()
+        .collect()
+    )
+    return frame["batch_id"].sort().to_list()

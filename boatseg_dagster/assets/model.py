@@ -1,0 +1,81 @@
+"""Model: hyperparameters, training, registration."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from boatseg_core.dataset import GoldDataset
+from boatseg_dagster.assets.gold import gold_dataset
+from boatseg_dagster.metadata import asset_args, markdown
+from boatseg_dagster.resources import Boatseg
+
+# One training at a time on a machine; see the home's dagster.yaml.
+_HEAVY = {"boatseg/heavy": "training"}
+
+
+class TrainingConfig(dg.Config):
+    """What a run may choose.
+
+    Attributes:
+        use_tuned: Train with the best hyperparameters found so far, where there are any.
+    """
+
+    use_tuned: bool = Field(True, description="Use the best hyperparameters found so far.")
+
+
+@dg.asset(deps=[gold_dataset], op_tags=_HEAVY, **asset_args("model", "optuna", "pytorch"))
+def tuned_hyperparameters(
+    context: dg.AssetExecutionContext, boatseg: Boatseg
+) -> dg.MaterializeResult[Any]:
+    """The best hyperparameters a short Optuna study found on gold."""
+    from boatseg_core.training.tune import tune
+
+    gold = GoldDataset(boatseg.lake())
+    result = tune(gold, boatseg.settings())
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(result.digest),
+        metadata={
+            "best_params": dg.MetadataValue.json(result.best_params),
+            "best_value": result.best_value,
+            "trials": len(result.trials),
+            "pruned_trials": result.pruned,
+            "gold_version": gold.version,
+            "table": dg.MetadataValue.md(result.markdown()),
+        },
+    )
+
+
+@dg.asset(
+    deps=[gold_dataset, tuned_hyperparameters],
+    op_tags=_HEAVY,
+    **asset_args("model", "pytorch", "onnx", "mlflow"),
+)
+def trained_model(
+    context: dg.AssetExecutionContext, boatseg: Boatseg, config: TrainingConfig
+) -> dg.MaterializeResult[Any]:
+    """A segmentation model trained on gold, registered, and promoted if it passes the gate."""
+    from boatseg_core.training.run import train_and_register
+
+    lake, settings = boatseg.lake(), boatseg.settings()
+    gold = GoldDataset(lake)
+    run = train_and_register(lake, gold, settings, use_tuned=config.use_tuned)
+    context.log.info(f"{run.promotion.action}: {run.promotion.reason}")
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(str(run.model.version)),
+        metadata={
+            "model_name": run.model.name,
+            "model_version": run.model.version,
+            "promotion": f"{run.promotion.action}: {run.promotion.reason}",
+            "gold_version": gold.version,
+            "mlflow_run_id": run.model.run_id,
+            **{f"test/{name}": value for name, value in run.metrics.items()},
+            "hyperparameters": dg.MetadataValue.json(run.params),
+            **_pictures(run.curve, run.examples),
+        },
+    )
+
+
+def _pictures(curve: str, examples: str) -> dict[str, Any]:
+    shown = {"curve": markdown(curve), "prediction_against_truth": markdown(examples)}
+    return {name: value for name, value in shown.items() if value is not None}

@@ -1,0 +1,67 @@
+"""Serving: what the model in production says of the images."""
+
+from typing import Any
+
+import dagster as dg
+from boatseg_core.monitoring.drift import measure_drift
+
+from boatseg_core.gallery.sheets import predictions_sheet
+from boatseg_core.inference.batch import score_batch
+from boatseg_core.registry.load import load_pyfunc
+from boatseg_dagster.assets.bronze import raw_images
+from boatseg_dagster.assets.model import trained_model
+from boatseg_dagster.assets.silver import image_quality
+from boatseg_dagster.metadata import asset_args, markdown, pinned, written
+from boatseg_dagster.partitions import batches
+from boatseg_dagster.resources import Boatseg
+
+
+@dg.asset(
+    partitions_def=batches,
+    deps=[raw_images, image_quality, trained_model],
+    **asset_args("serving", "onnx", table="predictions"),
+)
+def batch_predictions(
+    context: dg.AssetExecutionContext, boatseg: Boatseg
+) -> dg.MaterializeResult[Any]:
+    """Objects found by the model in production, in every image of the batch that passed quality."""
+    batch, lake = context.partition_key, boatseg.lake()
+    model = load_pyfunc(boatseg.settings())
+    versions = pinned(context, "raw_images", "image_quality")
+    scored = score_batch(
+        lake,
+        batch,
+        model.predictor,
+        model_name=model.name,
+        model_version=model.version,
+        raw_version=versions.get("raw_images"),
+        quality_version=versions.get("image_quality"),
+    )
+    for image_id, message in scored.unreadable.items():
+        context.log.warning(f"{image_id} could not be scored: {message}")
+    return written(
+        scored.version,
+        scored.images,
+        model=f"{model.name} version {model.version}",
+        boats=scored.boat_count,
+        images_with_boats=scored.boat_images,
+        skipped_for_quality=scored.skipped,
+        pictures=markdown(predictions_sheet(lake, batch, version=scored.version)),
+    )
+
+
+@dg.asset(
+    partitions_def=batches,
+    deps=[batch_predictions],
+    **asset_args("ops", table="drift"),
+)
+def drift(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.MaterializeResult[Any]:
+    """Distance of a scored batch from what the model was trained on, metric by metric."""
+    summary = measure_drift(boatseg.lake(), context.partition_key, boatseg.settings())
+    return written(
+        summary.version,
+        len(summary.rows),
+        **{row.metric: round(row.statistic, 4) for row in summary.rows},
+        drifted=[row.metric for row in summary.rows if row.drifted],
+        report=markdown(summary.markdown()),
+    )

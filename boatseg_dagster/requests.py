@@ -1,0 +1,77 @@
+"""Turn what the core finds outstanding into run requests; shared by sensor, schedules and runner.
+
+Nothing is remembered here. A batch is asked for as long as the tables say that it is outstanding,
+no run of it is in flight, and its last runs did not just fail (it then waits longer each time, but
+is never given up).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+import dagster as dg
+
+from boatseg_dagster.partitions import batches
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_FIRST_WAIT = 30.0  # s
+_LONGEST_WAIT = 3600.0  # s
+_LOOK_BACK = 8  # runs; enough for the wait to reach its longest
+
+
+def in_flight(instance: dg.DagsterInstance, job_name: str) -> set[str]:
+    """Partition keys of a job's unfinished runs; the empty string for an unpartitioned run."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=_UNFINISHED))
+    return {run.tags.get("dagster/partition", "") for run in runs}
+
+
+def wait_left(instance: dg.DagsterInstance, job_name: str, batch_id: str) -> float:
+    """Seconds until a batch may be asked for again: 30 s after one run, doubling up to an hour."""
+    records = instance.get_run_records(
+        dg.RunsFilter(job_name=job_name, tags={"dagster/partition": batch_id}), limit=_LOOK_BACK
+    )
+    recent = [r for r in records if (r.end_time or 0.0) > time.time() - 2 * _LONGEST_WAIT]
+    if not recent:
+        return 0.0
+    wait = min(_FIRST_WAIT * 2 ** (len(recent) - 1), _LONGEST_WAIT)
+    return max(0.0, max(r.end_time or 0.0 for r in recent) + wait - time.time())
+
+
+def new_partitions(
+    instance: dg.DagsterInstance, batch_ids: Iterable[str]
+) -> list[dg.AddDynamicPartitionsRequest]:
+    """Ask for the partitions that Dagster does not know yet."""
+    known = set(instance.get_dynamic_partitions(str(batches.name)))
+    missing = [batch for batch in batch_ids if batch not in known]
+    return [batches.build_add_request(missing)] if missing else []  # type: ignore[list-item]
+
+
+def batch_requests(
+    instance: dg.DagsterInstance,
+    job_name: str,
+    outstanding: Mapping[str, str],
+    *,
+    patient: bool = True,
+) -> list[dg.RunRequest]:
+    """Ask for a run of each outstanding batch that is not being worked on.
+
+    Args:
+        instance: Dagster instance.
+        job_name: Job to run.
+        outstanding: Batch id and the reason it is outstanding.
+        patient: Let a batch that was run a moment ago wait.
+    """
+    busy = in_flight(instance, job_name)
+    return [
+        # No run key: it would swallow every later retry of the batch.
+        dg.RunRequest(job_name=job_name, partition_key=batch, tags={"boatseg/reason": reason})
+        for batch, reason in outstanding.items()
+        if batch not in busy and not (patient and wait_left(instance, job_name, batch) > 0)
+    ]

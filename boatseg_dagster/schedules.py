@@ -1,0 +1,65 @@
+"""Schedules: what happens because it is time."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from boatseg_core.dataset.staleness import outdated_batches
+from boatseg_core.inference.backlog import stale_scores, unscored_batches
+from boatseg_core.registry.lookup import version_of
+from boatseg_dagster.jobs import ingest_batch, score_batch
+from boatseg_dagster.requests import batch_requests
+from boatseg_dagster.resources import Boatseg
+
+_NO_MODEL = "no model is in production yet: materialize trained_model"
+
+
+@dg.schedule(
+    job=score_batch,
+    cron_schedule="0 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def hourly_scoring(
+    context: dg.ScheduleEvaluationContext, boatseg: Boatseg
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Score what no model has scored yet, with the model in production."""
+    if version_of(boatseg.settings()) is None:
+        return dg.SkipReason(_NO_MODEL)
+    unscored = dict.fromkeys(unscored_batches(boatseg.lake()), "unscored")
+    requests = batch_requests(context.instance, score_batch.name, unscored)
+    return requests or dg.SkipReason("every image that passed quality is scored")
+
+
+@dg.schedule(
+    job=ingest_batch,
+    cron_schedule="30 2 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def nightly_backfill(
+    context: dg.ScheduleEvaluationContext, boatseg: Boatseg
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Build missing, failed and stale batches again, however recently they were tried."""
+    outdated = outdated_batches(boatseg.lake(), boatseg.settings())
+    requests = batch_requests(context.instance, ingest_batch.name, outdated, patient=False)
+    return requests or dg.SkipReason("no batch is missing, failed or stale")
+
+
+@dg.schedule(
+    job=score_batch,
+    cron_schedule="30 3 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def nightly_rescoring(
+    context: dg.ScheduleEvaluationContext, boatseg: Boatseg
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Score again what a version other than the one in production has scored."""
+    version = version_of(boatseg.settings())
+    if version is None:
+        return dg.SkipReason(_NO_MODEL)
+    stale = dict.fromkeys(stale_scores(boatseg.lake(), version), f"not by version {version}")
+    requests = batch_requests(context.instance, score_batch.name, stale, patient=False)
+    return requests or dg.SkipReason(f"every batch was scored by version {version}")
+
+
+all_schedules = [hourly_scoring, nightly_backfill, nightly_rescoring]
+"""Every schedule."""

@@ -1,0 +1,53 @@
+"""Sensors: what happens because something arrived."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from boatseg_core.dataset.staleness import outdated_batches
+from boatseg_core.ingest.reconcile import sealed_batches
+from boatseg_core.ingest.seal import seal
+from boatseg_core.labels.ingest import new_files
+from boatseg_dagster.jobs import ingest_batch, load_labels
+from boatseg_dagster.requests import batch_requests, in_flight, new_partitions
+from boatseg_dagster.resources import Boatseg
+
+
+@dg.sensor(
+    jobs=[ingest_batch, load_labels],
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def landing_sensor(
+    context: dg.SensorEvaluationContext, boatseg: Boatseg
+) -> dg.SensorResult | dg.SkipReason:
+    """Seal new files into batches and ask for every batch the tables are behind on.
+
+    It reconciles and remembers nothing: a batch whose run was lost, failed or never requested is
+    found outstanding at the next tick. New labels are loaded first, so that batches are built once.
+    """
+    settings, lake, instance = boatseg.settings(), boatseg.lake(), context.instance
+    settings.paths.create()
+    sealed = seal(lake, settings)
+    for name in sealed.discovery.unnameable:
+        context.log.warning(f"{name} is not named in UTF-8 and cannot be ingested: rename it")
+    partitions = new_partitions(instance, sealed_batches(lake))
+    if "" in in_flight(instance, load_labels.name):
+        return dg.SensorResult([], dynamic_partitions_requests=partitions)
+    if labels := new_files(lake, settings):
+        context.log.info(f"{len(labels)} new label files are loaded before any batch is built")
+        request = dg.RunRequest(job_name=load_labels.name)
+        return dg.SensorResult([request], dynamic_partitions_requests=partitions)
+    outstanding = outdated_batches(lake, settings)
+    requests = batch_requests(instance, ingest_batch.name, outstanding)
+    found = sealed.discovery
+    if not requests and not partitions:
+        return dg.SkipReason(
+            f"nothing new: {found.listed} files listed, {found.known} known, {found.unsettled} "
+            f"still being written; {len(outstanding)} batches outstanding and waiting"
+        )
+    return dg.SensorResult(requests, dynamic_partitions_requests=partitions)
+
+
+all_sensors = [landing_sensor]
+"""Every sensor."""
