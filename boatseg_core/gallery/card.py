@@ -28,7 +28,7 @@ from boatseg_core.imaging.overlay import (
 from boatseg_core.imaging.rle import BoolMask
 
 # Opacity of the tint inside an outline; the page's slider scales tint and outline together.
-_TINT = 140
+_TINT = 165
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -135,10 +135,7 @@ def _palette_png(masks: Sequence[BoolMask], colours: Sequence[tuple[int, int, in
 
 def _img(uri: str, kind: str, small: Pixels, alt: str) -> str:
     height, width = small.shape[:2]
-    return (
-        f'<img class="{kind}" src="{uri}" width="{width}" height="{height}" '
-        f'loading="lazy" decoding="async" alt="{alt}">'
-    )
+    return f'<img class="{kind}" src="{uri}" width="{width}" height="{height}" alt="{alt}">'
 
 
 def _field(item: tuple[str, object]) -> str:

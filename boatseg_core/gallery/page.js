@@ -30,6 +30,7 @@
     $("box-modes").append(button);
   }
   $("box-modes").hidden = modes.length < 2;
+  $("box-modes").after(document.querySelector(".legend").cloneNode(true));
   setMode(root.dataset.mode);
   const setOpacity = () => root.style.setProperty("--opacity", $("opacity").value / 100);
   $("opacity").addEventListener("input", setOpacity);
@@ -43,6 +44,7 @@
 
   // Filters, one control a column.
   const filters = [];
+  const short = (number) => (Number.isInteger(number) ? number : Number(number.toPrecision(3)));
   const control = (kind, label, attributes) => {
     const element = document.createElement(kind);
     element.setAttribute("aria-label", label);
@@ -59,8 +61,8 @@
     if (column.kind === "number" && column.low < column.high) {
       const range = document.createElement("span");
       range.className = "range";
-      const low = control("input", `${column.label}, at least`, { type: "number", step: "any", placeholder: column.low });
-      const high = control("input", `${column.label}, at most`, { type: "number", step: "any", placeholder: column.high });
+      const low = control("input", `${column.label}, at least`, { type: "number", step: "any", placeholder: short(column.low) });
+      const high = control("input", `${column.label}, at most`, { type: "number", step: "any", placeholder: short(column.high) });
       range.append(low, "–", high);
       field.append(name, range);
       filters.push({
@@ -144,7 +146,6 @@
     $("box-name").textContent = node.dataset.id;
     $("box-place").textContent = `${at + 1} of ${shown.length}`;
     $("box-picture").replaceChildren(node.querySelector(".stack").cloneNode(true));
-    for (const image of $("box-picture").querySelectorAll("img")) image.loading = "eager";
     $("box-fields").replaceChildren(...[...node.querySelectorAll(".fields > div")].map((field) => field.cloneNode(true)));
     $("box-back").disabled = at === 0;
     $("box-next").disabled = at === shown.length - 1;
