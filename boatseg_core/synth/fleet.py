@@ -12,7 +12,7 @@ from boatseg_core.synth.plan import MAX_BOATS, WINDOW, ScenePlan, window_boxes
 from boatseg_core.synth.ships import Boat, Kind, pick_kind
 from boatseg_core.synth.sky import Clouds
 
-__all__ = ["Fleet", "populate"]
+__all__ = ["Fleet", "hulls_overlap", "populate"]
 
 _OPEN_COUNTS = (0.56, 0.2, 0.1, 0.05, 0.04, 0.03, 0.02)
 
@@ -39,7 +39,7 @@ class Fleet:
                     return False
         if self.clouds is not None and self.clouds.opacity[int(boat.y), int(boat.x)] > 0.45:
             return False
-        return not any(_overlap(boat, other, margin) for other in self.boats)
+        return not any(hulls_overlap(boat, other, margin) for other in self.boats)
 
     def try_place(
         self,
@@ -80,7 +80,7 @@ class Fleet:
         return True
 
 
-def _overlap(a: Boat, b: Boat, margin: float) -> bool:
+def hulls_overlap(a: Boat, b: Boat, margin: float) -> bool:
     """Separating-axis test of two rotated rectangles, ``margin`` pixels apart."""
     dx, dy = b.x - a.x, b.y - a.y
     if math.hypot(dx, dy) > a.radius + b.radius + margin:

@@ -51,11 +51,11 @@ _BLUE = (84.0, 104.0, 138.0)
 _DARK = (72.0, 74.0, 80.0)
 
 KINDS = (
-    Kind("tanker", 0.13, (62, 330), (5.0, 6.6), 0.14, 0.62, 0.45,
+    Kind("tanker", 0.13, (62, 305), (5.0, 6.6), 0.14, 0.62, 0.45,
          (_RED, _RED, _RED, _GREY, _GREY, _GREEN, _ORANGE, _BROWN, _BROWN, _MINT, _BEIGE)),
-    Kind("bulker", 0.15, (60, 290), (5.0, 6.6), 0.13, 0.66, 0.4,
+    Kind("bulker", 0.15, (60, 280), (5.0, 6.6), 0.13, 0.66, 0.4,
          (_RED, _BROWN, _BROWN, _GREY, _GREEN, _BEIGE)),
-    Kind("container", 0.09, (72, 345), (5.6, 7.4), 0.18, 0.85, 0.5,
+    Kind("container", 0.09, (72, 320), (5.6, 7.4), 0.18, 0.85, 0.5,
          (_RED, _DARK, _BLUE, _BROWN, _GREY)),
     Kind("coaster", 0.12, (32, 105), (4.6, 6.4), 0.16, 0.75, 0.55,
          (_RED, _GREY, _BROWN, _GREEN, _BLUE, _BEIGE)),

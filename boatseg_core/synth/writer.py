@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -106,16 +105,15 @@ def _quality(seed: int, slot: int) -> int:
 
 def _write_atomic(path: Path, data: bytes) -> None:
     """Writes a file so that a reader sees all of it or none of it."""
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        temporary.chmod(0o644)
+        temporary.write_bytes(data)
         temporary.replace(path)
-    except BaseException:
+    except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise
+        raise InputError(
+            f"{path} cannot be written: {error.strerror}; choose another folder or make room."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -174,30 +172,32 @@ def _results(jobs: Iterator[_Job], workers: int) -> Iterator[list[tuple[str, lis
             yield future.result()
 
 
-def _check(
-    out: Path, names: list[str], count: int, seed: int, empty_share: float, unlabelled: bool
-) -> None:
-    """Refuses arguments and folders that cannot be used."""
+def _check_arguments(out: Path, count: int, seed: int, empty_share: float, prefix: str) -> None:
+    """Refuses arguments that cannot be used."""
     if count < 1:
         raise InputError(f"count is {count}, but at least 1 image must be asked for.")
     if seed < 0:
         raise InputError(f"seed is {seed}, but seeds are counted from 0.")
     if not 0.0 <= empty_share <= 1.0:
         raise InputError(f"empty_share is {empty_share}, but a share lies between 0 and 1.")
-    images = out / "images"
+    if prefix.startswith(".") or any(c in prefix for c in '/\\,"\0\n\r'):
+        raise InputError(
+            f"prefix is {prefix!r}, but it must be usable at the start of a file name."
+        )
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; name a folder to write the scenes into.")
-    if unlabelled or not images.is_dir():
+
+
+def _check_folder(images: Path, names: set[str]) -> None:
+    """Refuses a folder of pictures whose labels the new CSV would drop."""
+    if not images.is_dir():
         return
-    known = set(names)
-    strange = next(
-        (p.name for p in sorted(images.iterdir()) if p.name not in known and p.name[0] != "."), None
-    )
-    if strange is not None:
-        raise InputError(
-            f"{images} already holds {strange}, which is not part of this data set, and "
-            f"{CSV_NAME} would no longer list it; choose another folder or empty this one."
-        )
+    for path in sorted(images.iterdir()):
+        if path.name not in names and not path.name.startswith("."):
+            raise InputError(
+                f"{images} already holds {path.name}, which is not part of this data set, and "
+                f"{CSV_NAME} would no longer list it; choose another folder or empty this one."
+            )
 
 
 def write_dataset(
@@ -237,14 +237,18 @@ def write_dataset(
     """
     out = Path(out)
     images = out / "images"
+    _check_arguments(out, count, seed, empty_share, prefix)
     bad_files = list(fault_files(seed, count)) if faults else []
-    names = [
-        image_name(seed, job.scene * _SLOTS + number, prefix)
-        for job in _jobs(images, count, seed, empty_share, prefix)
-        for number in range(job.windows)
-    ]
     bad_names = [f"{prefix}{bad.stem}.jpg" for bad in bad_files]
-    _check(out, names + bad_names, count, seed, empty_share, unlabelled)
+    if not unlabelled:
+        _check_folder(
+            images,
+            {
+                image_name(seed, job.scene * _SLOTS + number, prefix)
+                for job in _jobs(images, count, seed, empty_share, prefix)
+                for number in range(job.windows)
+            }.union(bad_names),
+        )
     try:
         images.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -273,6 +277,8 @@ def write_dataset(
         rows, bad_rows = fault_rows(seed, rows, good, prefix)
         found.extend(bad_rows)
         boats = sum(1 for _, mask in rows if mask) - len(bad_rows)
+    # The real file is sorted by name, which scatters the windows of a scene.
+    rows.sort(key=lambda row: row[0])
     text = io.StringIO()
     sheet = csv.writer(text, lineterminator="\n")
     sheet.writerow(HEADER)
