@@ -10,7 +10,7 @@ import dagster as dg
 from boatseg_core.config import Settings
 
 _CONFIG = """\
-# Dagster's own settings for this home; edit freely, boatseg only writes the file when it is missing.
+# Dagster's own settings for this home. Edit freely: boatseg writes the file only once.
 telemetry:
   enabled: false
 concurrency:

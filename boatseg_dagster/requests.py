@@ -40,8 +40,9 @@ def wait_left(instance: dg.DagsterInstance, job_name: str, batch_id: str) -> flo
     recent = [r for r in records if (r.end_time or 0.0) > time.time() - 2 * _LONGEST_WAIT]
     if not recent:
         return 0.0
-    wait = min(_FIRST_WAIT * 2 ** (len(recent) - 1), _LONGEST_WAIT)
-    return max(0.0, max(r.end_time or 0.0 for r in recent) + wait - time.time())
+    wait = min(_FIRST_WAIT * 2.0 ** (len(recent) - 1), _LONGEST_WAIT)
+    ended = max(r.end_time or 0.0 for r in recent)
+    return max(0.0, ended + wait - time.time())
 
 
 def new_partitions(
@@ -50,7 +51,7 @@ def new_partitions(
     """Ask for the partitions that Dagster does not know yet."""
     known = set(instance.get_dynamic_partitions(str(batches.name)))
     missing = [batch for batch in batch_ids if batch not in known]
-    return [batches.build_add_request(missing)] if missing else []  # type: ignore[list-item]
+    return [batches.build_add_request(missing)] if missing else []
 
 
 def batch_requests(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from boatseg_core.errors import LakeError
 from boatseg_core.lake import Lake
 
 
@@ -32,3 +33,15 @@ def stale_scores(lake: Lake, version: int) -> list[str]:
         .collect()
     )
     return frame["batch_id"].sort().to_list()
+
+
+def scored_by(lake: Lake, batch_id: str) -> int:
+    """Model version behind a batch's predictions.
+
+    Raises:
+        LakeError: The batch has no predictions.
+    """
+    versions = lake.read("predictions", ["model_version"], batch_id=batch_id)["model_version"]
+    if versions.is_empty():
+        raise LakeError(f"batch {batch_id} has no predictions: run the job score_batch first")
+    return int(versions[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,6 +23,7 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from boatseg_core.errors import LakeError
+from boatseg_core.lake.pump import Pump
 from boatseg_core.lake.schemas import TABLES, TableSpec
 
 if TYPE_CHECKING:
@@ -64,7 +66,10 @@ class Lake:
 
     def exists(self, name: str) -> bool:
         """Whether a table was created."""
-        return DeltaTable.is_deltatable(self.uri(name), self.storage_options or None)
+        try:
+            return DeltaTable.is_deltatable(self.uri(name), self.storage_options or None)
+        except OSError as error:
+            raise LakeError(f"table {name} in {self.root} cannot be read: {error}") from error
 
     def table(self, name: str, version: int | None = None) -> DeltaTable:
         """Open a table.
@@ -96,17 +101,26 @@ class Lake:
         """Create a table where it is missing, and open it."""
         if not self.exists(name):
             spec = _spec(name)
-            if "://" not in self.root:
-                Path(self.root).mkdir(parents=True, exist_ok=True)
-            DeltaTable.create(
-                self.uri(name),
-                schema=spec.schema,
-                mode="ignore",  # another process may have been faster
-                partition_by=list(spec.partition_by) or None,
-                name=name,
-                description=spec.description,
-                storage_options=self.storage_options or None,
-            )
+            try:
+                if "://" not in self.root:
+                    Path(self.root).mkdir(parents=True, exist_ok=True)
+                DeltaTable.create(
+                    self.uri(name),
+                    schema=spec.schema,
+                    mode="ignore",
+                    partition_by=list(spec.partition_by) or None,
+                    name=name,
+                    description=spec.description,
+                    storage_options=self.storage_options or None,
+                )
+            except OSError as error:
+                raise LakeError(
+                    f"table {name} cannot be created in {self.root}: {error}"
+                ) from error
+            except CommitFailedError:
+                # Another process was faster between the look and the commit: its table is ours.
+                if not self.exists(name):
+                    raise
         return self.table(name)
 
     # Reading
@@ -278,24 +292,34 @@ class Lake:
 
         Returns:
             Delta version that holds exactly these rows for the batch.
+
+        Raises:
+            LakeError: The batch id is not one, the table has no batches, the disk refuses, or
+                another process wrote the same batch meanwhile.
         """
         spec = _spec(name)
         if spec.partition_by != ("batch_id",):
             raise LakeError(f"table {name} is not partitioned by batch_id")
         check_batch_id(batch_id)
         table = self.create(name)
-        # Conflicts with other batches are resolved inside delta-rs, which only has to write a new
-        # log entry; two writers of the SAME batch conflict for real and the later one is told.
-        return self._write(
-            table,
-            _conform(data, spec),
-            spec,
-            mode="overwrite",
-            predicate=f"batch_id = '{batch_id}'",
-            commit=CommitProperties(
-                custom_metadata={"boatseg.batch_id": batch_id}, max_commit_retries=50
-            ),
-        )
+        try:
+            # Conflicts with other batches are resolved inside delta-rs, which only has to write a
+            # new log entry; of two writers of the SAME batch the later one fails for real.
+            return self._write(
+                table,
+                _conform(data, spec),
+                spec,
+                mode="overwrite",
+                predicate=f"batch_id = '{batch_id}'",
+                commit=CommitProperties(
+                    custom_metadata={"boatseg.batch_id": batch_id}, max_commit_retries=50
+                ),
+            )
+        except CommitFailedError as error:
+            raise LakeError(
+                f"batch {batch_id} of table {name} was not written, since another process wrote "
+                f"it at the same time: run it again ({error})"
+            ) from error
 
     def _write(
         self,
@@ -307,24 +331,32 @@ class Lake:
         predicate: str | None = None,
         commit: CommitProperties | None = None,
     ) -> int:
-        properties = WriterProperties(
-            compression="UNCOMPRESSED" if spec.blobs else "ZSTD",
-            max_row_group_size=_ROW_GROUP if spec.blobs else None,
-            column_properties=dict.fromkeys(spec.blobs, _BLOB) or None,
-        )
-        try:
-            write_deltalake(
-                table,
-                data,
-                mode=mode,  # type: ignore[call-overload]
-                predicate=predicate,
-                writer_properties=properties,
-                commit_properties=commit,
-            )
-        except OSError as error:
-            raise LakeError(
-                f"table {spec.name} in {self.root} cannot be written: {error}"
-            ) from error
+        with ExitStack() as stack:
+            pump: Pump | None = None
+            if isinstance(data, pa.RecordBatchReader):
+                pump = stack.enter_context(Pump(data))
+                data = pump.reader
+            try:
+                write_deltalake(
+                    table,
+                    data,
+                    mode=mode,  # type: ignore[call-overload]
+                    predicate=predicate,
+                    writer_properties=WriterProperties(
+                        compression="UNCOMPRESSED" if spec.blobs else "ZSTD",
+                        max_row_group_size=_ROW_GROUP if spec.blobs else None,
+                        column_properties=dict.fromkeys(spec.blobs, _BLOB) or None,
+                    ),
+                    commit_properties=commit,
+                )
+            except (DeltaError, OSError) as error:
+                if pump is not None and pump.error is not None:
+                    raise pump.error from error
+                if isinstance(error, OSError):
+                    raise LakeError(
+                        f"table {spec.name} in {self.root} cannot be written: {error}"
+                    ) from error
+                raise
         return table.version()
 
 

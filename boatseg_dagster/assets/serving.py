@@ -3,11 +3,13 @@
 from typing import Any
 
 import dagster as dg
-from boatseg_core.monitoring.drift import measure_drift
 
 from boatseg_core.gallery.sheets import predictions_sheet
+from boatseg_core.inference.backlog import scored_by
 from boatseg_core.inference.batch import score_batch
+from boatseg_core.monitoring.drift import measure_drift
 from boatseg_core.registry.load import load_pyfunc
+from boatseg_core.registry.lookup import checked, resolve
 from boatseg_dagster.assets.bronze import raw_images
 from boatseg_dagster.assets.model import trained_model
 from boatseg_dagster.assets.silver import image_quality
@@ -57,11 +59,19 @@ def batch_predictions(
 )
 def drift(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.MaterializeResult[Any]:
     """Distance of a scored batch from what the model was trained on, metric by metric."""
-    summary = measure_drift(boatseg.lake(), context.partition_key, boatseg.settings())
+    lake, settings, batch = boatseg.lake(), boatseg.settings(), context.partition_key
+    version = scored_by(lake, batch)
+    model = checked(resolve(settings, version))
+    if model.gold_version is None:
+        raise dg.Failure(f"version {version} does not say what it was trained on")
+    rows = measure_drift(
+        lake, batch, settings, gold_version=model.gold_version, model_version=version
+    )
     return written(
-        summary.version,
-        len(summary.rows),
-        **{row.metric: round(row.statistic, 4) for row in summary.rows},
-        drifted=[row.metric for row in summary.rows if row.drifted],
-        report=markdown(summary.markdown()),
+        lake.table("drift").version(),
+        len(rows),
+        model_version=version,
+        reference_gold_version=model.gold_version,
+        drifted=[row.metric for row in rows if row.drifted],
+        **{f"distance/{row.metric}": row.statistic for row in rows},
     )

@@ -62,7 +62,7 @@ def labels_have_images(boatseg: Boatseg) -> dg.AssetCheckResult:
     """Every labelled image has arrived."""
     waiting = orphans(boatseg.lake())
     problems = [
-        f"{row['image_id']} ({row['source_file']} line {row['first_line']})"
+        f"{row['image_id']} ({row['source_file']} line {row['line']})"
         for row in waiting.head(_SHOWN).iter_rows(named=True)
     ]
     return dg.AssetCheckResult(

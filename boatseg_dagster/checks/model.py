@@ -20,7 +20,8 @@ def beats_predicting_nothing(
     if event is None:
         raise dg.Failure("trained_model was never materialized")
     version = str(event.metadata["model_version"].value)
-    metrics = checked(resolve(boatseg.settings(), version)).metrics
+    found = checked(resolve(boatseg.settings(), version)).metrics
+    metrics = {name: float("nan") if value is None else value for name, value in found.items()}
     score, floor = metrics["per_image_iou"], metrics["floor_per_image_iou"]
     return dg.AssetCheckResult(
         passed=score > floor and metrics["boat_iou"] > 0,
@@ -29,7 +30,7 @@ def beats_predicting_nothing(
             f"version {version}: per-image IoU {score:.3f} on test, predicting nothing scores "
             f"{floor:.3f}; IoU on images with objects {metrics['boat_iou']:.3f}"
         ),
-        metadata={name: float(value) for name, value in metrics.items()},
+        metadata=metrics,
     )
 
 

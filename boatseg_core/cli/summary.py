@@ -1,0 +1,130 @@
+"""The closing summary of a local run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from boatseg_core.cli.screen import clean, out, print_table, say
+from boatseg_core.registry.lookup import checked, resolve, version_of
+
+if TYPE_CHECKING:
+    from boatseg_core.config import Settings
+    from boatseg_core.lake import Lake
+
+_SHOWN = (
+    "files",
+    "raw_images",
+    "quarantine",
+    "image_quality",
+    "raw_masks",
+    "label_issues",
+    "rasterized_masks",
+    "gold_dataset",
+    "predictions",
+    "drift",
+)
+
+
+def print_summary(
+    lake: Lake, settings: Settings, *, seconds: Mapping[str, float], page: Path | None
+) -> None:
+    """Print rows per table, refusals, the model beside the floor, times, and what to try next."""
+    _tables(lake)
+    _refusals(lake)
+    _model(settings)
+    _times(seconds)
+    out().print()
+    if page is not None:
+        say(f"Pictures    {page.as_uri()}", "bold")
+    home = "" if settings.home == Path(".boatseg") else f" --home {settings.home}"
+    say("Try next    make dev" if not home else f"Try next    boatseg dev{home}")
+    say(
+        f'            boatseg sql{home} "select split, count(*) images, sum(boat_count) boats '
+        'from gold_dataset group by all"'
+    )
+    example = _example(lake, settings)
+    say(f"            boatseg predict{home} {example}")
+
+
+def _tables(lake: Lake) -> None:
+    from boatseg_core.lake import TABLES
+
+    rows = []
+    for name in _SHOWN:
+        if lake.exists(name):
+            count = lake.scan(name).select(pl.len()).collect().item()
+            rows.append((name, TABLES[name].layer, count, lake.version(name)))
+    out().print()
+    print_table(("table", "layer", "rows", "version"), rows, right=("rows", "version"))
+
+
+def _refusals(lake: Lake) -> None:
+    refused = lake.read("quarantine", ["path", "reason", "message"]).sort("path")
+    quality = lake.read("image_quality", ["image_id", "passed", "reasons"]).filter(
+        ~pl.col("passed")
+    )
+    issues = lake.read("label_issues", ["source_file", "line", "message"]).sort("line")
+    rows = [(r["path"], "quarantined", r["message"]) for r in refused.iter_rows(named=True)]
+    rows += [
+        (r["image_id"], "failed quality", ", ".join(r["reasons"]))
+        for r in quality.sort("image_id").iter_rows(named=True)
+    ]
+    rows += [
+        (f"{r['source_file']}:{r['line']}", "mask row", r["message"])
+        for r in issues.iter_rows(named=True)
+    ]
+    if rows:
+        out().print()
+        print_table(("refused", "what", "why"), rows[:20], fold=("why",))
+        if len(rows) > 20:
+            say(f"... and {len(rows) - 20} more: boatseg quarantine list, boatseg status")
+
+
+def _model(settings: Settings) -> None:
+    version = version_of(settings)
+    out().print()
+    if version is None:
+        say("Model       none is in production: boatseg models says why", "yellow")
+        return
+    metrics = checked(resolve(settings, version)).metrics
+    name, thing = settings.registry.model_name, settings.labels.class_name
+    say(f"Model       {name} version {version}, in production", "bold")
+    rows = (
+        ("per-image IoU", metrics["per_image_iou"], metrics["floor_per_image_iou"]),
+        (f"IoU on images with a {thing}", metrics["boat_iou"], 0.0),
+        ("dataset IoU", metrics["dataset_iou"], 0.0),
+        (
+            "empty images with a false alarm",
+            metrics["empty_false_positive_rate"],
+            0.0,
+        ),
+    )
+    print_table(
+        ("on the test split", "model", "predicting nothing"),
+        rows,
+        right=("model", "predicting nothing"),
+    )
+
+
+def _times(seconds: Mapping[str, float]) -> None:
+    out().print()
+    parts = [f"{name} {value:.0f} s" for name, value in seconds.items()]
+    say(f"Seconds     {', '.join(parts)}; {sum(seconds.values()):.0f} s in all")
+
+
+def _example(lake: Lake, settings: Settings) -> str:
+    """An image with objects, to try the predictor on."""
+    frame = (
+        lake.scan("predictions")
+        .filter(pl.col("boat_count") > 0)
+        .select("image_id", "batch_id")
+        .head(1)
+        .collect()
+    )
+    if frame.is_empty():
+        return "IMAGE"
+    return clean(str(settings.images_folder / frame["image_id"][0]))
