@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -9,9 +10,9 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-import pyarrow as pa
+import polars as pl
 
-from boatseg_core.lake import TABLES, Lake
+from boatseg_core.lake import Lake
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ class Journal:
         self.dropped = 0
         self.written = 0
         self._flush_seconds = flush_seconds
-        self._waiting: queue.Queue[Entry] = queue.Queue(MAX_WAITING)
+        # None only wakes the thread.
+        self._waiting: queue.Queue[Entry | None] = queue.Queue(MAX_WAITING)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="boatseg-journal", daemon=True)
 
@@ -75,9 +77,11 @@ class Journal:
             timeout: Most seconds to wait for the lake.
         """
         self._closing.set()
+        with contextlib.suppress(queue.Full):  # then the thread is not waiting for a row
+            self._waiting.put_nowait(None)
         self._thread.join(timeout)
         left = self._waiting.qsize()
-        if left:
+        if left and self._thread.is_alive():
             self.dropped += left
             log.warning("%d rows of inference_log were not written before the service ended", left)
 
@@ -86,7 +90,13 @@ class Journal:
         due = 0.0
         while True:
             closing = self._closing.is_set()
-            rows, due = self._take(rows, due)
+            entry = self._next(rows, due, closing)
+            if entry is not None:
+                if not rows:
+                    due = time.monotonic() + self._flush_seconds
+                rows.append(entry)
+                if len(rows) < FLUSH_ROWS and (closing or time.monotonic() < due):
+                    continue
             if rows and (closing or len(rows) >= FLUSH_ROWS or time.monotonic() >= due):
                 if self._write(rows):
                     rows = []
@@ -99,27 +109,21 @@ class Journal:
             if closing and not rows and self._waiting.empty():
                 return
 
-    def _take(self, rows: list[Entry], due: float) -> tuple[list[Entry], float]:
-        """Add what has arrived, waiting a moment for the first."""
+    def _next(self, rows: list[Entry], due: float, closing: bool) -> Entry | None:
+        """Wait for a row until those at hand are due; None where none came."""
+        if len(rows) >= FLUSH_ROWS:
+            return None
         try:
-            while len(rows) < FLUSH_ROWS:
-                wait = not self._closing.is_set()
-                entry = self._waiting.get(block=wait, timeout=0.5 if wait else None)
-                if not rows:
-                    due = time.monotonic() + self._flush_seconds
-                rows.append(entry)
-                if time.monotonic() >= due:
-                    break
+            if closing:
+                return self._waiting.get_nowait()
+            return self._waiting.get(timeout=max(0.0, due - time.monotonic()) if rows else None)
         except queue.Empty:
-            pass
-        return rows, due
+            return None
 
     def _write(self, rows: list[Entry]) -> bool:
-        table = pa.Table.from_pylist(
-            [asdict(row) for row in rows], schema=TABLES["inference_log"].schema
-        )
+        frame = pl.DataFrame([asdict(row) for row in rows])
         try:
-            self.lake.append("inference_log", table)
+            self.lake.append("inference_log", frame)
         except Exception as error:  # the lake's trouble must not end the service
             log.warning("%d rows of inference_log cannot be written now: %s", len(rows), error)
             return False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import ipaddress
 import logging
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -27,6 +29,7 @@ def serve(settings: Settings) -> None:
     with listen(settings.serve.host, settings.serve.port) as listener:
         config = uvicorn.Config(
             create_app(settings),
+            log_config=_logging(),
             log_level="info",
             access_log=False,  # the lake's inference_log is the access log
             server_header=False,
@@ -39,7 +42,20 @@ def serve(settings: Settings) -> None:
             log.warning(
                 "%s can be reached from other machines, and nobody is asked who they are", shown
             )
-        uvicorn.Server(config).run(sockets=[listener])
+        # Uvicorn raises the interrupt again once it has shut down in good order.
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+def _logging() -> dict[str, Any]:
+    """Uvicorn's logging, with the house's own lines beside its."""
+    config = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
+    config["loggers"]["boatseg_core"] = {
+        "handlers": ["default"],
+        "level": "INFO",
+        "propagate": False,
+    }
+    return config
 
 
 def listen(host: str, port: int) -> socket.socket:
