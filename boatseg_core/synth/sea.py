@@ -103,7 +103,7 @@ def _waves(
     rough = level > 12.0
     # Fine ripples carry most of the contrast at one and a half metres a pixel.
     base = float(rng.uniform(4.5, 7.0)) * (float(rng.uniform(1.0, 1.8)) if rough else 1.0)
-    focus = int(rng.choice((0, 0, 1, 1, 2)))
+    focus = int(rng.choice((1, 1, 2) if rough else (0, 0, 1, 1, 2)))
     trains = [WaveTrain(base, _unit(wind), level * 0.9, focus)]
     if rng.random() < 0.7 or rough:
         cross = wind + float(rng.normal(0, 0.5))

@@ -47,11 +47,11 @@ def expose(rng: np.random.Generator, rgb: F32) -> np.ndarray[tuple[int, ...], np
     luma += rgb[2] * np.float32(_LUMA[2])
 
     sharp = rng.random() < 0.12
-    grain = float(rng.uniform(0.5, 1.2)) if sharp else float(rng.uniform(2.0, 4.5))
+    grain = float(rng.uniform(0.6, 1.5)) if sharp else float(rng.uniform(1.6, 3.4))
     seen = luma + rng.standard_normal(luma.shape, dtype=np.float32) * np.float32(grain)
     seen = _binomial(seen, 0 if sharp else int(rng.choice((1, 2, 2, 3))))
-    halo = seen - _binomial(seen, 3)
-    seen += halo * np.float32(rng.uniform(0.15, 0.5) if sharp else rng.uniform(0.6, 1.5))
+    halo = seen - _binomial(seen, 4)
+    seen += halo * np.float32(rng.uniform(0.2, 0.6) if sharp else rng.uniform(0.6, 1.5))
 
     coarse_grain = float(rng.uniform(0.25, 0.75))
     picture = np.empty((height, width, 3), np.uint8)

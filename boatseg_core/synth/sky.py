@@ -43,6 +43,8 @@ def make_clouds(rng: np.random.Generator, height: int, width: int) -> Clouds:
     thickness = float(rng.choice([0.15, 0.3, 0.5, 0.8]))
     softness = float(rng.uniform(1.2, 2.6))
     opacity = smoothstep(cover, cover + softness, field) * np.float32(thickness)
+    # Even thick cloud is no flat sheet.
+    opacity *= clip01(np.float32(1.1) - fibre * np.float32(rng.uniform(0.25, 0.6)))
     dy, dx = (int(v) for v in rng.integers(20, 120, 2))
     # Rolling wraps round the frame; the copies at the border are as good a shadow as any.
     shadow = np.roll(opacity, (dy, -dx), (0, 1)) * np.float32(rng.uniform(0.2, 0.5))

@@ -56,7 +56,7 @@ def _trail(
     rng: np.random.Generator, boat: Boat, behind: F32, off: F32, length: float, spread: float
 ) -> F32:
     """Opacity of the foam astern of the transom."""
-    start = boat.beam * float(rng.uniform(0.32, 0.6))
+    start = max(boat.beam * float(rng.uniform(0.32, 0.6)), 1.7)
     after = np.maximum(behind, np.float32(0))
     half = np.float32(start) + after * np.float32(spread)
     rel = quotient(off, half)
@@ -64,8 +64,9 @@ def _trail(
     fade = np.float32(1) - age
     fade = fade * fade if rng.random() < 0.6 else fade
     edge_at = np.float32(rng.uniform(0.65, 0.9))
-    narrow = np.float32(1 / float(rng.uniform(0.14, 0.3)))
-    edges = _bump((np.abs(rel) - edge_at) * narrow)
+    # Never narrower than the camera can see.
+    width = np.maximum(half * np.float32(rng.uniform(0.14, 0.3)), np.float32(0.9))
+    edges = _bump(quotient((np.abs(rel) - edge_at) * half, width))
     # A lop-sided wake: a turning boat, or wind on one side, leaves one edge brighter.
     lean = float(rng.normal(0, 0.3))
     edges *= clip01(np.float32(0.75) + np.where(rel > 0, np.float32(lean), np.float32(-lean)))
@@ -74,7 +75,7 @@ def _trail(
     knots = np.linspace(-1.3, 1.3, 15)
     profile = np.interp(rel, knots, rng.uniform(0.15, 1.0, 15)).astype(np.float32)
     speckle = rng.standard_normal(rel.shape, dtype=np.float32) * np.float32(0.25) + np.float32(0.9)
-    fill = float(rng.uniform(0.6, 1.4)) if boat.length < 60 else float(rng.uniform(0.3, 1.0))
+    fill = float(rng.uniform(0.7, 1.7)) if boat.length < 60 else float(rng.uniform(0.3, 1.0))
     near = smoothstep(float(rng.uniform(0.15, 0.6)), 0.0, age)
     foam = edges * np.float32(rng.uniform(0.5, 1.0)) + core * profile * (
         np.float32(fill) * (near * np.float32(0.9) + np.float32(0.3))
@@ -140,7 +141,9 @@ def add_wake(rng: np.random.Generator, sea: Sea, boat: Boat) -> None:
             * lumps
             * np.float32(rng.uniform(0.15, 0.8))
         )
-    strength = float(rng.choice((0.45, 0.7, 0.95, 1.0))) * float(rng.uniform(0.75, 1.0))
+    strength = float(rng.choice((0.5, 0.9, 1.0, 1.0) if small else (0.4, 0.6, 0.8, 1.0))) * float(
+        rng.uniform(0.75, 1.0)
+    )
     foam *= np.float32(strength)
     # Aerated water around the foam turns turquoise; the ripples in it are gone.
     froth = clip01(foam * np.float32(1.6))
