@@ -9,8 +9,8 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import Live, Registry, running
 from PIL import Image
+from service_kit import Live, Registry, running
 from tiny_model import encoded, scene
 
 from boatseg_core.config import Settings

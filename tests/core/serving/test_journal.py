@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import Registry, running
+from service_kit import Registry, running
 from tiny_model import encoded, scene
 
 from boatseg_core.config import Settings

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Registry
+from service_kit import Registry
 from tiny_model import encoded, scene
 
 from boatseg_core.config import Settings, load_settings

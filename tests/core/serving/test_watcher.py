@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import Live, Registry
+from service_kit import Live, Registry
 from tiny_model import encoded, scene
 
 from boatseg_core.config import Settings
