@@ -1,0 +1,150 @@
+"""The LightningModule. Imported lazily: it needs torch.
+
+Nothing in a step waits for the device: pixel counts and losses stay there and are read once per
+validation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl  # noqa: TID253
+import torch  # noqa: TID253
+from torch import Tensor, nn  # noqa: TID253
+
+from boatseg_core.metrics.iou import IouAccumulator
+from boatseg_core.training.augment import augment
+from boatseg_core.training.data import CropBatch, WholeBatch
+from boatseg_core.training.losses import build_loss
+
+if TYPE_CHECKING:
+    from boatseg_core.config.sections import Train
+
+# Pretrained layers know their job already; they move at this share of the decoder's rate.
+ENCODER_RATE = 0.3
+
+
+class Tally:
+    """Pixel counts and losses of many batches, kept on their device until asked for."""
+
+    def __init__(self) -> None:
+        self._counts: list[Tensor] = []
+        self._losses: list[Tensor] = []
+
+    def add(self, counts: Tensor, loss: Tensor) -> None:
+        """Add a batch: ``counts`` ``[N, 3]`` as :func:`pixel_counts` gives them."""
+        self._counts.append(counts)
+        self._losses.append(loss.detach())
+
+    def read(self) -> dict[str, float]:
+        """Fetch everything from the device and summarise it: the metrics of iou, and ``loss``."""
+        accumulator = IouAccumulator()
+        if not self._losses:
+            return {**accumulator.compute(), "loss": float("nan")}
+        accumulator.update_counts(*torch.cat(self._counts).cpu().numpy().T)
+        loss = float(torch.stack(self._losses).cpu().double().mean())
+        return {**accumulator.compute(), "loss": loss}
+
+
+def pixel_counts(logits: Tensor, masks: Tensor, cut: float) -> Tensor:
+    """Count true positive, false positive and false negative pixels of each image.
+
+    Args:
+        logits: ``[N, 1, H, W]``.
+        masks: ``[N, 1, H, W]``, 0 or 1.
+        cut: A pixel with a higher logit is predicted.
+
+    Returns:
+        int64 ``[N, 3]`` on the same device.
+    """
+    pred, truth = (logits > cut).flatten(1), masks.bool().flatten(1)
+    both = (pred & truth).sum(1)
+    return torch.stack([both, pred.sum(1) - both, truth.sum(1) - both], dim=1)
+
+
+class Segmenter(pl.LightningModule):
+    """Trains a network on crops and counts its pixels on whole images.
+
+    Args:
+        network: RGB in 0..1 to logits, see :class:`boatseg_core.training.normalised.Normalised`.
+        train: Loss, learning rate, decay, seed.
+        steps: Length of the one-cycle schedule.
+        threshold: Probability above which a pixel belongs to an object.
+    """
+
+    def __init__(self, network: nn.Module, train: Train, steps: int, threshold: float) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.loss = build_loss(train.loss)
+        self.cut = float(torch.logit(torch.tensor(threshold, dtype=torch.float64)))
+        self.train_tally, self.valid_tally = Tally(), Tally()
+        self._train, self._steps = train, steps
+        self._generator: torch.Generator | None = None
+
+    def reset_train(self) -> None:
+        """Start a new training tally."""
+        self.train_tally = Tally()
+
+    def reset_valid(self) -> None:
+        """Start a new validation tally."""
+        self.valid_tally = Tally()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute logits of uint8 or 0..1 float images ``[N, 3, H, W]``."""
+        logits: Tensor = self.network(prepare(images))
+        return logits
+
+    def training_step(self, batch: CropBatch, batch_idx: int) -> Tensor:
+        """Augment, predict, compare."""
+        if self._generator is None or self._generator.device != batch.images.device:
+            self._generator = torch.Generator(batch.images.device).manual_seed(self._train.seed)
+        images, masks = augment(prepare(batch.images), batch.masks, self._generator)
+        logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        loss: Tensor = self.loss(logits, masks)
+        self.train_tally.add(pixel_counts(logits.detach(), masks, self.cut), loss)
+        return loss
+
+    def validation_step(self, batch: WholeBatch, batch_idx: int) -> None:
+        """Count the pixels of whole images; padding is cut off before anything is counted."""
+        logits = self(batch.images)
+        for index, (height, width) in enumerate(batch.sizes):
+            part = logits[index : index + 1, :, :height, :width]
+            mask = batch.masks[index : index + 1, :, :height, :width]
+            self.valid_tally.add(pixel_counts(part, mask, self.cut), self.loss(part, mask))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and one cycle over the whole training, stepped every batch."""
+        inner = getattr(self.network, "network", self.network)
+        encoder = getattr(inner, "encoder", None)
+        slow = (
+            {id(p) for p in encoder.parameters()} if encoder and self._train.pretrained else set()
+        )
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for parameter in self.network.parameters():
+            if parameter.requires_grad:
+                # Decaying biases and the scales of normalisation only hurts.
+                key = (id(parameter) in slow, parameter.ndim > 1)
+                groups.setdefault(key, []).append(parameter)
+        rate, decay = self._train.learning_rate, self._train.weight_decay
+        peaks = [rate * (ENCODER_RATE if is_slow else 1) for is_slow, _ in groups]
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": parameters, "weight_decay": decay if decayed else 0.0}
+                for (_, decayed), parameters in groups.items()
+            ],
+            lr=rate,
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=peaks, total_steps=max(self._steps, 2), pct_start=0.2
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def prepare(images: Tensor) -> Tensor:
+    """Turn uint8 images into float32 in 0..1, channels last; floats pass as they are."""
+    if images.dtype == torch.uint8:
+        images = images.to(memory_format=torch.channels_last).float().div_(255)
+    return images
