@@ -1,0 +1,99 @@
+"""Options that commands share, and the settings they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from boatseg_core.config import Settings
+    from boatseg_core.lake import Lake
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_HOME = "boatseg.home"
+
+
+def home_option(command: F) -> F:
+    """Add ``--home``; what it says reaches :func:`current_settings`, no parameter is passed."""
+    return click.option(
+        "--home",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        expose_value=False,
+        callback=_remember,
+        help="Home to use instead of BOATSEG_HOME.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Add ``--json`` as the parameter ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
+
+
+def home_given() -> Path | None:
+    """The home named on the command line, if one was."""
+    home: Path | None = click.get_current_context().meta.get(_HOME)
+    return home
+
+
+def current_settings(**overrides: Any) -> Settings:
+    """Load the settings, with the home named on the command line.
+
+    Args:
+        **overrides: Stronger values, by top-level field name.
+
+    Raises:
+        ConfigError: They are not valid.
+    """
+    from boatseg_core.config import load_settings
+
+    home = home_given()
+    return load_settings(**overrides) if home is None else load_settings(home=home, **overrides)
+
+
+def filled_lake(settings: Settings) -> Lake:
+    """Open a lake that something was ingested into.
+
+    Raises:
+        LakeError: It is empty.
+    """
+    from boatseg_core.errors import LakeError
+
+    lake = open_lake(settings)
+    if is_empty(lake):
+        raise LakeError(nothing_here(settings))
+    return lake
+
+
+def open_lake(settings: Settings) -> Lake:
+    """Open the lake, be it empty."""
+    from boatseg_core.lake import Lake
+
+    return Lake.from_settings(settings)
+
+
+def is_empty(lake: Lake) -> bool:
+    """Whether no file was ever sealed into the lake."""
+    return not lake.exists("files")
+
+
+def has_rows(lake: Lake, name: str) -> bool:
+    """Whether a table partitioned by batch has a row, from its log alone."""
+    return any(rows > 0 for rows in lake.counts(name).values())
+
+
+def nothing_here(settings: Settings) -> str:
+    """Say what to do first in an empty home."""
+    return (
+        f"nothing here yet ({settings.lake_root} has no tables): run `boatseg demo`, or put images "
+        f"into {settings.images_folder} and run `boatseg ingest`"
+    )
+
+
+def _remember(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        ctx.meta[_HOME] = value
