@@ -2,7 +2,8 @@
 
 A file is two kinds of commits: its rows, under application transactions named by content and path,
 then one row in the ``label_files`` ledger. Rows without their ledger row do not count yet; the
-next call completes them under the version they already carry.
+next call completes them under the version they already carry. A file that breaks off in the middle
+gets a ledger row of version 0, so that a sensor does not ask for it until it changes.
 """
 
 from __future__ import annotations
@@ -90,12 +91,13 @@ def discover(settings: Settings) -> list[LabelFile]:
 def new_files(lake: Lake, settings: Settings) -> list[LabelFile]:
     """List the label files :func:`load` would read; cheap enough for a sensor.
 
-    A file without the label columns is not one of them: asking for it would never end.
+    Files that cannot be used are not among them (asking for them would never end): those without
+    the label columns, and those :func:`load` found to be broken.
 
     Raises:
         InputError: See :func:`discover`.
     """
-    return [file for file in _unknown(lake, settings) if _has_columns(file, settings)]
+    return [file for file in _unknown(lake, settings, 0) if _has_columns(file, settings)]
 
 
 def load(lake: Lake, settings: Settings) -> LoadSummary:
@@ -110,7 +112,7 @@ def load(lake: Lake, settings: Settings) -> LoadSummary:
         InputError: The labels path does not exist, or none of its files can be used.
     """
     found = discover(settings)
-    unknown = _unknown(lake, settings)
+    unknown = _unknown(lake, settings, 1)  # broken files again: their message is due each time
     rows, images, taken, refused = 0, set[str](), list[str](), dict[str, str]()
     for file in unknown:
         try:
@@ -139,8 +141,10 @@ def _look(path: Path) -> LabelFile:
     return LabelFile(path, status.st_size, status.st_mtime_ns)
 
 
-def _unknown(lake: Lake, settings: Settings) -> list[LabelFile]:
-    ledger = lake.read("label_files", ["path", "size_bytes", "mtime_ns"])
+def _unknown(lake: Lake, settings: Settings, least_version: int) -> list[LabelFile]:
+    """List the files that no ledger row of at least that label version knows as they are now."""
+    ledger = lake.read("label_files", ["path", "size_bytes", "mtime_ns", "label_version"])
+    ledger = ledger.filter(pl.col("label_version") >= least_version).drop("label_version")
     known = set(ledger.iter_rows())
     return [
         file
@@ -172,7 +176,7 @@ def _load_file(lake: Lake, settings: Settings, file: LabelFile, images: set[str]
     sha256 = _hash(file.path)
     history = (
         lake.read("label_files")
-        .filter(pl.col("path") == str(file.path))
+        .filter(pl.col("path") == str(file.path), pl.col("label_version") > 0)
         .sort("label_version", "loaded_at")
     )
     if history.height and history["sha256"][-1] == sha256:
@@ -188,10 +192,14 @@ def _load_file(lake: Lake, settings: Settings, file: LabelFile, images: set[str]
         newest = max(_newest_version(lake, "label_files"), _newest_version(lake, "raw_masks"))
         version = newest + 1
     rows = 0
-    for number, part in enumerate(_parts(_rows(file, settings), file.path.name, version)):
-        lake.append("raw_masks", part, app_id=f"{name}/{number}", app_version=version)
-        rows += part.height
-        images.update(part["image_id"].unique().to_list())
+    try:
+        for number, part in enumerate(_parts(_rows(file, settings), file.path.name, version)):
+            lake.append("raw_masks", part, app_id=f"{name}/{number}", app_version=version)
+            rows += part.height
+            images.update(part["image_id"].unique().to_list())
+    except InputError:
+        _record(lake, file, sha256, 0, rows=0)
+        raise
     if _look(file.path) != file:
         raise InputError(f"label file {file.path} changed while it was read: run again")
     _record(lake, file, sha256, version, rows=rows)

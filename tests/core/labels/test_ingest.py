@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from boatseg_core.config import Settings
 from boatseg_core.errors import InputError
 from boatseg_core.labels import ingest
 from boatseg_core.labels.ingest import discover, load, new_files
+from boatseg_core.labels.match import newest_labels
 from boatseg_core.lake import Lake
 
 HEADER = "ImageId,EncodedPixels\n"
@@ -135,6 +137,23 @@ def test_an_unusable_file_does_not_stop_the_others(lake: Lake, settings: Setting
     assert len(raw(lake)) == 1
 
 
+def test_a_broken_file_is_not_asked_for_again_until_it_changes(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "_PART_BYTES", 1)  # its first rows are written before it breaks
+    put(settings, "m.csv", HEADER + "a.jpg,1 2\n", mtime=1000)
+    path = put(settings, "broken.csv", HEADER + 'a.jpg,5 6\nb.jpg,"1 2\n', mtime=2000)
+    for _ in range(2):
+        assert list(load(lake, settings).refused) == [str(path)]
+        assert new_files(lake, settings) == []
+    put(settings, "broken.csv", HEADER + "a.jpg,5 6\nb.jpg,1 2\n", mtime=3000)
+    assert [file.path for file in new_files(lake, settings)] == [path]
+    assert load(lake, settings).rows == 2
+    labels = newest_labels(lake).sort("label_id")
+    versions = lake.read("label_files").filter(pl.col("rows") == 2)["label_version"].to_list()
+    assert labels["label_version"].to_list() == versions * 2
+
+
 def test_only_unusable_files_are_an_error(lake: Lake, settings: Settings) -> None:
     put(settings, "weather.csv", "date,wind\n1,2\n")
     with pytest.raises(InputError, match=r"weather\.csv has no column"):
@@ -212,24 +231,25 @@ def test_a_young_file_is_waited_for(lake: Lake, settings: Settings) -> None:
     assert 0.2 < time.time() - started < 5
 
 
-def _load_at(home: Path, start: float) -> None:
-    settings = Settings(home=home, landing={"settle_seconds": 0})  # type: ignore[arg-type]
-    time.sleep(max(0.0, start - time.time()))
-    load(Lake.from_settings(settings), settings)
+LOADER = """
+import sys, time
+from boatseg_core.config import Settings
+from boatseg_core.labels.ingest import load
+from boatseg_core.lake import Lake
+
+settings = Settings(home=sys.argv[1], landing={"settle_seconds": 0})
+time.sleep(max(0, float(sys.argv[2]) - time.time()))
+load(Lake.from_settings(settings), settings)
+"""
 
 
 def test_two_processes_that_load_at_once_take_every_row_once(
     lake: Lake, settings: Settings
 ) -> None:
     put(settings, "m.csv", HEADER + "".join(f"{i}.jpg,1 2\n" for i in range(50)))
-    context = multiprocessing.get_context("spawn")
-    start = time.time() + 3
-    processes = [context.Process(target=_load_at, args=(settings.home, start)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-        assert process.exitcode == 0
+    command = [sys.executable, "-c", LOADER, str(settings.home), str(time.time() + 3)]
+    processes = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
     rows = raw(lake)
     assert len(rows) == len({row[0] for row in rows}) == 50
     assert lake.read("label_files").height == 1

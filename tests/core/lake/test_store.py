@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,29 @@ import pytest
 from boatseg_core.errors import LakeError
 from boatseg_core.lake import TABLES, Lake
 
-SPAWN = multiprocessing.get_context("spawn")
+# What the racing processes run: all wait for one moment, which is late enough for every one of them
+# to have imported.
+PRELUDE = """
+import sys, time
+import pyarrow as pa
+from boatseg_core.lake import TABLES, Lake
+
+lake, start, name = Lake(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+def table(table, rows):
+    return pa.Table.from_pylist(rows, schema=TABLES[table].schema)
+time.sleep(max(0, start - time.time()))
+"""
+APPEND = """
+for number in range(10):
+    rows = table("raw_masks", [{"image_id": f"{name}-{number}"}])
+    lake.append("raw_masks", rows, app_id=f"{name}-{number}")
+"""
+REPLACE = """
+for batch_id in (f"{name}-{number}" for number in range(6)):
+    for count in (1, 3):  # replaced once more, as a retry would
+        rows = [{"image_id": f"{batch_id}-{i}", "batch_id": batch_id} for i in range(count)]
+        lake.replace_batch("raw_images", batch_id, table("raw_images", rows))
+"""
 
 
 @pytest.fixture
@@ -109,29 +132,18 @@ def test_frames_are_brought_to_the_tables_columns(lake: Lake) -> None:
         lake.append("raw_masks", frame.drop("image_id", "line"))
 
 
-def _append(root: str, start: float, app_id: str, copies: int) -> None:
-    lake = Lake(root)
-    time.sleep(max(0.0, start - time.time()))
-    for number in range(copies):
-        lake.append("raw_masks", labels(f"{app_id}-{number}"), app_id=f"{app_id}-{number}")
-
-
-def _together(targets: list[tuple[object, tuple[object, ...]]]) -> None:
-    start = time.time() + 3  # long enough for every process to have imported
+def race(lake: Lake, work: str, names: list[str]) -> None:
+    start = str(time.time() + 3)
     processes = [
-        SPAWN.Process(target=function, args=(arguments[0], start, *arguments[1:]))  # type: ignore[arg-type]
-        for function, arguments in targets
+        subprocess.Popen([sys.executable, "-c", PRELUDE + work, lake.root, start, name])
+        for name in names
     ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0] * len(processes)
+    assert [process.wait(120) for process in processes] == [0] * len(processes)
 
 
 def test_racing_processes_append_each_transaction_once(lake: Lake) -> None:
     # Two race over the same ten transactions, a third has ten of its own.
-    _together([(_append, (lake.root, app_id, 10)) for app_id in ("same", "same", "own")])
+    race(lake, APPEND, ["same", "same", "own"])
     names = sorted(lake.read("raw_masks")["image_id"])
     assert names == sorted(f"{app_id}-{n}" for app_id in ("same", "own") for n in range(10))
 
@@ -219,17 +231,8 @@ def test_a_table_without_batches_is_refused(lake: Lake) -> None:
         lake.replace_batch("raw_masks", "b1", labels("a"))
 
 
-def _replace(root: str, start: float, worker: int, batches: int) -> None:
-    lake = Lake(root)
-    time.sleep(max(0.0, start - time.time()))
-    for number in range(batches):
-        batch_id = f"w{worker}-{number}"
-        for count in (1, 3):  # replaced once more, as a retry would
-            lake.replace_batch("raw_images", batch_id, pictures(batch_id, count))
-
-
 def test_concurrent_replacements_of_different_batches_lose_nothing(lake: Lake) -> None:
-    _together([(_replace, (lake.root, worker, 6)) for worker in range(4)])
+    race(lake, REPLACE, ["w0", "w1", "w2", "w3"])
     expected = {f"w{worker}-{number}": 3 for worker in range(4) for number in range(6)}
     assert lake.counts("raw_images") == expected
     ids = lake.read("raw_images", ["image_id"])["image_id"]
