@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from boatseg_core.errors import InputError, LakeError
+from boatseg_core.lake import TABLES, Lake
+from boatseg_core.lake import sql as sql_module
+from boatseg_core.lake.sql import query, render_table
+from boatseg_core.lake.sql_table import cell
+
+PICTURE = 20_000  # bytes
+ROWS = 600
+
+
+def gold_rows(batch_id: str, count: int = ROWS) -> pa.Table:
+    rows = {
+        "image_id": [f"{batch_id}-{i}.jpg" for i in range(count)],
+        "batch_id": [batch_id] * count,
+        "image": [os.urandom(PICTURE) for _ in range(count)],
+        "mask": [b"mask"] * count,
+        "boat_count": [i % 4 for i in range(count)],
+        "boat_area": [100 * (i % 4) for i in range(count)],
+        "boat_areas": [[100] * (i % 4) for i in range(count)],
+        "split": ["train" if i % 5 else "test" for i in range(count)],
+    }
+    schema = TABLES["gold_dataset"].schema
+    return pa.table(
+        [pa.array(rows.get(field.name, [None] * count), field.type) for field in schema],
+        schema=schema,
+    )
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    lake = Lake(str(tmp_path_factory.mktemp("lake")))
+    lake.replace_batch("gold_dataset", "b1", gold_rows("b1"))
+    lake.replace_batch("gold_dataset", "b2", gold_rows("b2"))
+    lake.create("promotions")
+    return lake
+
+
+def read_bytes() -> int:
+    """Bytes this process has read from files so far, cached or not."""
+    for line in Path("/proc/self/io").read_text().splitlines():
+        if line.startswith("rchar: "):
+            return int(line.split()[1])
+    raise AssertionError("no rchar in /proc/self/io")
+
+
+def test_select_joins_groups_and_cte(lake: Lake) -> None:
+    frame = query(
+        lake,
+        "WITH t AS (SELECT split, boat_count FROM gold_dataset) "
+        "SELECT split, count(*) AS images, sum(boat_count) AS boats FROM t GROUP BY 1 ORDER BY 1",
+    )
+    assert frame.columns == ["split", "images", "boats"]
+    assert frame["images"].to_list() == [240, 960]
+    assert frame["boats"].sum() == 1800
+    assert frame.schema["boats"] == pl.Int64
+    joined = query(
+        lake,
+        "select count(*) n from gold_dataset a join gold_dataset b using (image_id) "
+        "where exists (select 1 from main.gold_dataset)",
+    )
+    assert joined.item() == 1200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DESCRIBE gold_dataset",
+        "SHOW TABLES",
+        "EXPLAIN SELECT count(*) FROM gold_dataset",
+        "explain analyze select count(*) from gold_dataset",
+        "SUMMARIZE SELECT boat_count FROM gold_dataset",
+        "FROM gold_dataset SELECT boat_count LIMIT 1",
+        "VALUES (1), (2)",
+        "SELECT * FROM range(3), unnest([1, 2])",
+        "with recursive t(n) as (select 1 union all select n + 1 from t where n < 9) from t",
+        "select table_name from information_schema.tables;",
+        "  select 1 -- with a comment\n",
+    ],
+)
+def test_reading_statements_run(lake: Lake, text: str) -> None:
+    assert query(lake, text).height > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="needs Linux's /proc/self/io")
+def test_narrow_queries_never_read_a_picture(lake: Lake) -> None:
+    query(lake, "select count(*) from gold_dataset")  # imports and footers
+    all_pictures = 2 * ROWS * PICTURE
+    for text, bound in [
+        ("select count(*) from gold_dataset", 0.05),
+        ("select split, avg(boat_count) from gold_dataset group by 1", 0.05),
+        ("select image_id from gold_dataset where boat_count = 3 and batch_id = 'b2'", 0.05),
+        ("select sum(octet_length(image)) from gold_dataset where batch_id = 'b1'", 0.55),
+        ("select image from gold_dataset limit 3", 0.75),
+    ]:
+        before = read_bytes()
+        query(lake, text)
+        assert read_bytes() - before < bound * all_pictures, text
+    before = read_bytes()
+    total = query(lake, "select sum(octet_length(image)) as n from gold_dataset").item()
+    assert total == all_pictures
+    assert read_bytes() - before > all_pictures  # the measure measures
+
+
+def test_versions_are_pinned(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path))
+    first = lake.replace_batch("gold_dataset", "b1", gold_rows("b1", 3))
+    second = lake.replace_batch("gold_dataset", "b1", gold_rows("b1", 5))
+    count = "select count(*) from gold_dataset"
+    assert query(lake, count).item() == 5
+    assert query(lake, count, versions={"gold_dataset": first}).item() == 3
+    assert query(lake, count, versions={"gold_dataset": second}).item() == 5
+    with pytest.raises(LakeError, match="gold_dataset at version 99"):
+        query(lake, count, versions={"gold_dataset": 99})
+    with pytest.raises(InputError, match="no table is called 'gold'"):
+        query(lake, count, versions={"gold": 1})
+
+
+def test_an_empty_table_has_columns_and_no_rows(lake: Lake) -> None:
+    frame = query(lake, "select * from promotions")
+    assert frame.height == 0
+    assert frame.columns == [column.name for column in TABLES["promotions"].columns]
+
+
+SECRET = "/etc/hostname"
+ATTACKS = [
+    f"SELECT * FROM '{SECRET}'",
+    f"SELECT * FROM read_csv('{SECRET}')",
+    f"SELECT * FROM read_text('{SECRET}')",
+    f"SELECT (SELECT content FROM read_blob('{SECRET}'))",
+    "SELECT * FROM glob('/*')",
+    "SELECT * FROM parquet_scan('x.parquet')",
+    f"WITH t AS MATERIALIZED (FROM sniff_csv('{SECRET}')) SELECT 1",
+    "SELECT 1 WHERE EXISTS (FROM arrow_scan(1, 2, 3))",
+    "SELECT * FROM gold_dataset, LATERAL (FROM pandas_scan(4711))",
+    "SELECT * FROM ARROW_SCAN_DUMB(1, 2, 3)",
+    "SELECT * FROM python_map_function(1, 2)",
+    "SELECT * FROM query('SELECT 1')",
+    "SELECT * FROM query_table('gold_dataset')",
+    "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('select 1'))",
+    "SELECT * FROM duckdb_settings()",
+    "SELECT * FROM duckdb_secrets()",
+    "SELECT * FROM enable_logging()",
+    "EXPLAIN SELECT * FROM arrow_scan(1, 2, 3)",
+    "EXPLAIN ANALYZE SELECT * FROM read_text('x')",
+    "EXPLAIN (FORMAT json) SELECT 1",
+    "EXPLAIN DELETE FROM gold_dataset",
+    "EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1",
+    "DESCRIBE SELECT * FROM read_csv('x')",
+    "SUMMARIZE SELECT * FROM read_csv('x')",
+    "COPY gold_dataset TO '{out}'",
+    "COPY (SELECT 1) TO '{out}'",
+    "EXPORT DATABASE '{out}'",
+    "ATTACH '{out}'",
+    "INSTALL httpfs",
+    "LOAD delta",
+    "PRAGMA database_list",
+    "CALL pragma_version()",
+    "SET memory_limit = '64GB'",
+    "RESET memory_limit",
+    "CREATE TABLE t AS SELECT 1",
+    "CREATE SECRET s (TYPE s3)",
+    "CREATE MACRO f() AS TABLE SELECT 1",
+    "INSERT INTO gold_dataset SELECT * FROM gold_dataset",
+    "UPDATE gold_dataset SET split = 'x'",
+    "DELETE FROM gold_dataset",
+    "DROP VIEW gold_dataset",
+    "ALTER TABLE gold_dataset RENAME TO x",
+    "PIVOT gold_dataset ON split USING count(*)",
+    "VACUUM",
+    "CHECKPOINT",
+    "PREPARE p AS SELECT 1",
+    "BEGIN",
+    "SELECT 1; SELECT 2",
+    "SELECT 1; DROP VIEW gold_dataset",
+    "SELECT * FROM gold_dataset AT (VERSION => 0)",
+    "SELECT * FROM lake",
+    "SELECT * FROM pg_catalog.pg_tables",
+    "SELECT * FROM duckdb_settings",
+    "",
+    " ; ",
+    "-- nothing",
+    "SELECT '\ud800'",
+]
+
+
+@pytest.mark.parametrize("text", ATTACKS)
+def test_attacks_are_refused_in_a_sentence(lake: Lake, text: str, tmp_path: Path) -> None:
+    out = tmp_path / "stolen"
+    with pytest.raises(InputError) as caught:
+        query(lake, text.replace("{out}", str(out)), seconds=5)
+    message = str(caught.value)
+    assert len(message) > 20 and "\n" not in message and "Traceback" not in message
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("select boat_cuont from gold_dataset", 'boat_cuont" not found.*"boat_count"'),
+        ("select * from gold_datset", "no table 'gold_datset': did you mean gold_dataset"),
+        ("select * from zzzzzz", "there are gold_dataset, promotions"),
+        ("select * from predictions", "predictions does not exist yet: run the pipeline"),
+        ("selec 1", "not SQL: syntax error"),
+        ("select lenght(split) from gold_dataset", 'lenght does not exist: Did you mean "length"'),
+        ("drop table gold_dataset", "DROP is not allowed: only one SELECT"),
+        ("select split::int from gold_dataset", "Could not convert string 't"),
+        ("select * from read_csv('x')", "table function read_csv is not allowed"),
+    ],
+)
+def test_errors_name_what_is_near(lake: Lake, text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        query(lake, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select count(*) from range(10000000) a, range(10000000) b where a.range + b.range = 7",
+        "select a.range + b.range from range(10000000) a, range(10000000) b",
+        "with recursive t(n) as (select 1 union all select n + 1 from t) select max(n) from t",
+    ],
+)
+def test_the_time_limit_stops_a_query(lake: Lake, text: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(InputError, match=r"stopped after 0\.3 s"):
+        query(lake, text, seconds=0.3, max_bytes=2**40)
+    assert time.monotonic() - start < 10
+
+
+def test_the_memory_limit_stops_a_query(lake: Lake) -> None:
+    with pytest.raises(InputError, match=r"more than 20 MiB of memory"):
+        query(
+            lake,
+            "select count(*) from (select distinct hash(range) from range(20000000))",
+            memory="20MiB",
+        )
+    with pytest.raises(InputError, match="'lots' is not an amount of memory"):
+        query(lake, "select 1", memory="lots")
+
+
+def test_growth_beyond_what_duckdb_counts_stops_a_query(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = iter([0])
+    monkeypatch.setattr(sql_module, "_resident", lambda: next(readings, 2**50))
+    with pytest.raises(InputError, match="used too much memory"):
+        query(
+            lake, "select count(*) from range(10000000) a, range(10000000) b where a.range<b.range"
+        )
+
+
+def test_a_result_too_large_is_refused_while_it_streams(lake: Lake) -> None:
+    with pytest.raises(InputError, match="larger than 1 MiB: add a LIMIT"):
+        query(lake, "select image from gold_dataset", max_bytes=2**20)
+    assert query(lake, "select image from gold_dataset limit 5", max_bytes=2**20).height == 5
+
+
+def test_odd_results_become_frames(lake: Lake) -> None:
+    frame = query(
+        lake,
+        "select 1 as a, 2 as a, 3 as a_2, interval 1 day as i, {'x': 1} as s, [1, 2] as l, "
+        "date '2024-01-02' as d, timestamptz '2024-01-02 03:04:05+00' as t, null as n, "
+        "map {'k': 1} as m, 170141183460469231731687303715884105727::hugeint as h",
+    )
+    assert frame.columns[:3] == ["a", "a_2", "a_2_2"]
+    assert frame.row(0)[:3] == (1, 2, 3)
+    assert frame["t"].dtype.time_zone == "UTC"  # type: ignore[attr-defined]
+    assert frame["i"].to_list() == ["1 days"]
+    show(frame)
+
+
+def show(frame: pl.DataFrame, **options: int) -> str:
+    console = Console(file=io.StringIO(), width=150, force_terminal=False)
+    console.print(render_table(frame, **options))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_table_in_the_terminal(lake: Lake) -> None:
+    frame = query(
+        lake,
+        "select image_id, image, boat_areas, 0.123456789::double as score, repeat('x', 500) as long, "
+        "'[red]a' || chr(27) || '[31m' as hostile, true as yes, null as none "
+        "from gold_dataset where batch_id = 'b1' order by boat_count desc, image_id limit 7",
+    )
+    text = show(frame, max_rows=5, width=20)
+    assert "<20 kB>" in text
+    assert "[100, 100, 100]" in text
+    assert "0.123457" in text
+    assert "x…" in text and "x" * 21 not in text
+    assert "[red]a" in text and "\x1b" not in text
+    assert "7 rows, the first 5 shown" in text
+    assert show(frame.head(1)).rstrip().endswith("1 row")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"", "<0 B>"),
+        (b"x" * 999, "<999 B>"),
+        (b"x" * 131_072, "<131 kB>"),
+        (b"x" * 9_996_000, "<10 MB>"),
+        (None, "–"),
+        ([b"abc", None, 2.5], "[<3 B>, –, 2.5]"),
+        (list(range(1000)), "[0, 1, 2, 3, 4, 5, …"),
+    ],
+)
+def test_cells(value: object, text: str) -> None:
+    assert cell(value, 20) == text
+
+
+def test_nothing_but_the_result_is_printed(lake: Lake) -> None:
+    code = (
+        "from boatseg_core.lake import Lake\n"
+        "from boatseg_core.lake.sql import query\n"
+        "from boatseg_core.errors import InputError\n"
+        f"lake = Lake({lake.root!r})\n"
+        "print(query(lake, 'select count(*) from gold_dataset').item())\n"
+        "try:\n    query(lake, 'select nothing from gold_dataset')\n"
+        "except InputError:\n    print('refused')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1200\nrefused\n"
+    assert done.stderr == ""
