@@ -34,6 +34,7 @@ class Session:
     Attributes:
         spec: The model's description.
         providers: Execution providers in force, the strongest first.
+        on_gpu: Whether the strongest is not the CPU.
         threads: Threads of one forward pass.
     """
 
@@ -56,6 +57,8 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
+        # Threads that wait by spinning take the cores from decoding and from everybody else.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors only; they arrive as exceptions as well
         available = onnxruntime.get_available_providers()
         try:
@@ -68,6 +71,7 @@ class Session:
                 "ONNX file with its weights inside"
             ) from error
         self.providers: list[str] = self._session.get_providers()
+        self.on_gpu = self.providers[0] != PROVIDERS[-1]
         for kind, wanted, nodes in (
             ("input", spec.input_name, self._session.get_inputs()),
             ("output", spec.output_name, self._session.get_outputs()),

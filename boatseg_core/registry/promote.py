@@ -91,8 +91,10 @@ def promote(lake: Lake, settings: Settings, version: int, *, force: bool = False
     )
     action: Action
     if current == version:
-        action, alias = "unchanged", PRODUCTION
-        reason = "it is in production already"
+        alias, reason = PRODUCTION, "it is in production already"
+        action = "unchanged"
+        if not _audited(lake, name, version):  # we were cut off between the alias and its row
+            action, reason = "promoted", "it is in production already, without an audit row"
     elif verdict.passed:
         action, alias = ("forced" if verdict.forced else "promoted"), PRODUCTION
         reason = verdict.reason
@@ -186,6 +188,18 @@ def _aliased(client: MlflowClient, name: str, alias: str) -> int | None:
 def _set(client: MlflowClient, name: str, alias: str, version: int) -> None:
     with reported(f"the alias {alias} of model {name} cannot be set to version {version}"):
         client.set_registered_model_alias(name, alias, str(version))
+
+
+def _audited(lake: Lake, name: str, version: int) -> bool:
+    """Whether the newest move into production that was recorded is this version's."""
+    moves = (
+        lake.scan("promotions")
+        .filter(pl.col("model_name") == name, pl.col("alias") == PRODUCTION)
+        .sort("at")
+        .select(pl.col("model_version").last())
+        .collect()
+    )
+    return moves.item() == version
 
 
 def _record(lake: Lake, decision: Promotion) -> None:

@@ -41,18 +41,18 @@ class RestStore:
     def aliased(self, name: str, alias: str) -> int | None:
         """See :class:`boatseg_core.registry.lookup.Store`."""
         answer = self._get("mlflow/registered-models/alias", name=name, alias=alias)
-        return None if answer is None else int(answer["model_version"]["version"])
+        return None if answer is None else int(self._dig(answer, "model_version", "version"))
 
     def location(self, name: str, version: int) -> str | None:
         """See :class:`boatseg_core.registry.lookup.Store`."""
         answer = self._get("mlflow/model-versions/get-download-uri", name=name, version=version)
         if answer is None:
             return None
-        location = str(answer["artifact_uri"])
+        location = self._dig(answer, "artifact_uri")
         if location.startswith("models:/m-"):
             model_id = location.removeprefix("models:/")
             answer = self._get(f"mlflow/logged-models/{model_id}")
-            return None if answer is None else str(answer["model"]["info"]["artifact_uri"])
+            return None if answer is None else self._dig(answer, "model", "info", "artifact_uri")
         return location
 
     def local(self, location: str, target: Path) -> Path:
@@ -96,15 +96,23 @@ class RestStore:
                 body = json.load(answer)
         except _AbsentError:
             return None
-        except ValueError as error:
-            raise RegistryError(
-                f"{self.base} does not answer as an MLflow server: check registry.tracking_uri"
-            ) from error
+        except ValueError:
+            body = None
         if not isinstance(body, dict):
-            raise RegistryError(
-                f"{self.base} does not answer as an MLflow server: check registry.tracking_uri"
-            )
+            raise self._stranger()
         return body
+
+    def _dig(self, answer: Any, *path: str) -> str:
+        for name in path:
+            answer = answer.get(name) if isinstance(answer, dict) else None
+        if not isinstance(answer, str | int):
+            raise self._stranger()
+        return str(answer)
+
+    def _stranger(self) -> RegistryError:
+        return RegistryError(
+            f"{self.base} does not answer as an MLflow server: check registry.tracking_uri"
+        )
 
     def _url(self, path: str) -> str:
         return f"{self.base}/api/2.0/{path}"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_model import encoded, scene, write_model
 
-from boatseg_core.errors import ImageError, RegistryError
+from boatseg_core.errors import ImageError, InputError, RegistryError
 from boatseg_core.inference import tiles
 from boatseg_core.inference.prediction import Prediction
 from boatseg_core.inference.predictor import Predictor
@@ -45,7 +45,9 @@ def test_sizes_may_be_mixed_and_padding_is_never_an_object(
 ) -> None:
     sizes = [(33, 65), (32, 64), (1, 1), (31, 63), (32, 64), (5, 200)]
     images = [scene(w, h, boats=((0, 0, w, h),)) for w, h in sizes]
-    answers = Predictor.load(model_folder, batch_size=batch_size, min_area=0).predict_arrays(images)
+    predictor = Predictor.load(model_folder, batch_size=batch_size, min_area=0)
+    predictor.pass_size = batch_size  # as on a GPU
+    answers = predictor.predict_arrays(images)
     assert [answer.boxes for answer in answers] == [[[0, 0, w, h]] for w, h in sizes]
     dark = Predictor.load(model_folder, batch_size=batch_size).predict_arrays(
         [scene(w, h) for w, h in sizes]
@@ -57,8 +59,10 @@ def test_batches_change_nothing(model_folder: Path) -> None:
     rng = np.random.default_rng(5)
     images = [rng.integers(0, 256, (64, 96, 3), dtype=np.uint8) for _ in range(7)]
     one = Predictor.load(model_folder, batch_size=1, threads=1).predict_arrays(images)
-    many = Predictor.load(model_folder, batch_size=4, threads=2).predict_arrays(images)
-    assert one == many
+    predictor = Predictor.load(model_folder, batch_size=4, threads=2)
+    assert predictor.pass_size == (4 if predictor.session.on_gpu else 1)
+    for predictor.pass_size in (1, 4):
+        assert predictor.predict_arrays(images) == one
 
 
 def test_memory_is_bounded_by_two_batches(model_folder: Path) -> None:
@@ -137,3 +141,17 @@ def test_neither_torch_nor_mlflow_nor_scipy_is_imported(model_folder: Path) -> N
         "assert not bad & set(sys.modules), bad & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4), dtype=np.uint8),
+        np.zeros((4, 4, 4), dtype=np.uint8),
+        np.zeros((0, 4, 3), dtype=np.uint8),
+        np.zeros((4, 4, 3), dtype=np.float32),
+    ],
+)
+def test_arrays_of_another_shape_are_refused(model_folder: Path, image: np.ndarray) -> None:
+    with pytest.raises(InputError, match="image 1 is"):
+        Predictor.load(model_folder).predict_arrays([scene(), image])

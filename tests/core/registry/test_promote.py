@@ -95,3 +95,20 @@ def test_unknown_versions_are_named(lake: Lake, settings: Settings, add: Add) ->
         promote(lake, settings, 4)
     with pytest.raises(RegistryError, match="no previous version"):
         rollback(lake, settings)
+
+
+def test_a_promotion_that_was_cut_off_is_audited_on_the_next_try(
+    lake: Lake, settings: Settings, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = add().version
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="disk full"):
+        broken.setattr(lake, "append", full)
+        promote(lake, settings, version)
+    assert aliases(settings) == {"production": version}
+    assert promote(lake, settings, version).action == "promoted"
+    assert promote(lake, settings, version).action == "unchanged"
+    assert [row[:3] for row in audit(lake, settings)] == [(version, "promoted", "production")]
