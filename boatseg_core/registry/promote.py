@@ -199,7 +199,7 @@ def _audited(lake: Lake, name: str, version: int) -> bool:
         .select(pl.col("model_version").last())
         .collect()
     )
-    return moves.item() == version
+    return bool(moves.item() == version)
 
 
 def _record(lake: Lake, decision: Promotion) -> None:
