@@ -32,7 +32,7 @@ __all__ = ["query", "render_table"]
 
 SECONDS = 60.0
 MEMORY = "1GB"
-MAX_BYTES = 512 * 2**20
+MAX_BYTES = 500_000_000
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]i?)?B\s*", re.IGNORECASE)
 _POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -155,7 +155,7 @@ def _run(
                 size += batch.nbytes
                 if size > max_bytes:
                     raise InputError(
-                        f"the result is larger than {max_bytes / 2**20:.0f} MiB: add a LIMIT or "
+                        f"the result is larger than {max_bytes / 1e6:.0f} MB: add a LIMIT or "
                         "select fewer columns"
                     )
                 batches.append(batch)
@@ -164,8 +164,8 @@ def _run(
                 raise InputError(verdict[0]) from error
             if isinstance(error, duckdb.OutOfMemoryException):
                 raise InputError(
-                    f"the query needs more than {memory / 2**20:.0f} MiB of memory: select fewer "
-                    "columns or rows, or raise the limit"
+                    f"the query needs more than its {memory / 1e6:.0f} MB of memory: select "
+                    "fewer columns or rows, or raise the limit"
                 ) from error
             raise InputError(f"the query cannot be run: {first_words(error)}") from error
     return _frame(schema, batches)

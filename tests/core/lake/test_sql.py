@@ -242,14 +242,19 @@ def test_the_time_limit_stops_a_query(lake: Lake, text: str) -> None:
 
 
 def test_the_memory_limit_stops_a_query(lake: Lake) -> None:
-    with pytest.raises(InputError, match=r"more than 20 MiB of memory"):
+    with pytest.raises(InputError, match="more than its 20 MB of memory"):
         query(
             lake,
             "select count(*) from (select distinct hash(range) from range(20000000))",
-            memory="20MiB",
+            memory="20MB",
         )
     with pytest.raises(InputError, match="'lots' is not an amount of memory"):
         query(lake, "select 1", memory="lots")
+
+
+def test_amounts_of_memory() -> None:
+    for text, amount in [("512MB", 512_000_000), ("2 GiB", 2**31), ("1.5kB", 1500), ("7B", 7)]:
+        assert sql_module._bytes(text) == amount
 
 
 def test_growth_beyond_what_duckdb_counts_stops_a_query(
@@ -264,9 +269,9 @@ def test_growth_beyond_what_duckdb_counts_stops_a_query(
 
 
 def test_a_result_too_large_is_refused_while_it_streams(lake: Lake) -> None:
-    with pytest.raises(InputError, match="larger than 1 MiB: add a LIMIT"):
-        query(lake, "select image from gold_dataset", max_bytes=2**20)
-    assert query(lake, "select image from gold_dataset limit 5", max_bytes=2**20).height == 5
+    with pytest.raises(InputError, match="larger than 1 MB: add a LIMIT"):
+        query(lake, "select image from gold_dataset", max_bytes=1_000_000)
+    assert query(lake, "select image from gold_dataset limit 5", max_bytes=1_000_000).height == 5
 
 
 def test_odd_results_become_frames(lake: Lake) -> None:
