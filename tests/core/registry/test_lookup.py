@@ -95,10 +95,11 @@ def test_other_stores_say_what_to_set() -> None:
     assert "secret" not in str(error.value)
 
 
-def test_mlflow_is_not_imported() -> None:
+@pytest.mark.parametrize("module", ["rest", "lookup", "load", "register", "promote", "gate"])
+def test_mlflow_is_not_imported_with_the_module(module: str) -> None:
     code = (
-        "import sys; import boatseg_core.registry.lookup, boatseg_core.registry.rest\n"
-        "bad = {'mlflow', 'torch', 'sqlalchemy', 'pandas'} & set(sys.modules)\n"
+        f"import sys; import boatseg_core.registry.{module}\n"
+        "bad = {'mlflow', 'torch', 'sqlalchemy', 'onnxruntime', 'dagster'} & set(sys.modules)\n"
         "assert not bad, bad\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
