@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+from support.pictures import drop, encoded, texture
+
+from boatseg_core.config import Settings
+from boatseg_core.dataset import GoldDataset
+from boatseg_core.dataset.audit import incomplete_gold_rows, leaking_groups
+from boatseg_core.dataset.gold import build_gold
+from boatseg_core.dataset.groups import group_batch
+from boatseg_core.dataset.staleness import outdated_batches
+from boatseg_core.errors import ImageError, InputError, LakeError
+from boatseg_core.imaging import rle
+from boatseg_core.ingest.bronze import ingest_batch
+from boatseg_core.ingest.quality import judge_batch
+from boatseg_core.ingest.seal import seal
+from boatseg_core.labels.build import rasterize_batch
+from boatseg_core.labels.ingest import load
+from boatseg_core.lake import Lake
+
+
+def boat(x: int, y: int, size: int = 20) -> np.ndarray:
+    mask = np.zeros((256, 256), dtype=np.bool_)
+    mask[y : y + size, x : x + 2 * size] = True
+    return mask
+
+
+def write_labels(settings: Settings, rows: dict[str, list[str]], name: str = "labels.csv") -> None:
+    lines = ["ImageId,EncodedPixels"]
+    lines += [f"{image},{cell}" for image, cells in rows.items() for cell in cells or [""]]
+    drop(settings.paths.landing, name, "\n".join(lines).encode())
+
+
+def build(lake: Lake, settings: Settings) -> list[str]:
+    """Everything that is outstanding, as the sensor would have it done."""
+    seal(lake, settings)
+    load(lake, settings)
+    done = list(outdated_batches(lake, settings))
+    for batch in done:
+        ingest_batch(lake, batch, settings)
+        judge_batch(lake, batch, settings)
+        rasterize_batch(lake, batch, settings)
+        group_batch(lake, batch, settings)
+        build_gold(lake, batch)
+    return done
+
+
+@pytest.fixture
+def filled(lake: Lake, settings: Settings) -> Lake:
+    for i in range(12):
+        drop(settings.images_folder, f"{i:02}.jpg", encoded(texture(i)))
+    drop(settings.images_folder, "unlabelled.jpg", encoded(texture(50)))
+    drop(settings.images_folder, "half-labelled.jpg", encoded(texture(51)))
+    drop(settings.images_folder, "tiny.jpg", encoded(texture(52, 40, 40)))
+    drop(settings.images_folder, "broken.jpg", b"no picture")
+    rows: dict[str, list[str]] = {f"{i:02}.jpg": [] for i in range(12)}
+    rows["03.jpg"] = [rle.encode(boat(10, 10)), rle.encode(boat(100, 150))]
+    rows["04.jpg"] = [rle.encode(boat(200, 30))]
+    rows["half-labelled.jpg"] = [rle.encode(boat(10, 10)), "1 2 3"]
+    rows["tiny.jpg"] = []
+    write_labels(settings, rows)
+    build(lake, settings)
+    return lake
+
+
+def test_gold_holds_labelled_images_of_good_quality_side_by_side(
+    filled: Lake, settings: Settings
+) -> None:
+    rows = filled.read("gold_dataset", ["image_id", "image", "mask", "boat_count", "boat_area"])
+
+    assert sorted(rows["image_id"]) == [f"{i:02}.jpg" for i in range(12)]
+    by_id = {row["image_id"]: row for row in rows.iter_rows(named=True)}
+    assert by_id["03.jpg"]["image"] == (settings.images_folder / "03.jpg").read_bytes()
+    mask = np.asarray(Image.open(io.BytesIO(by_id["03.jpg"]["mask"])).convert("L")) > 127
+    assert (mask == (boat(10, 10) | boat(100, 150))).all()
+    assert by_id["03.jpg"]["boat_count"] == 2
+    assert by_id["03.jpg"]["boat_area"] == 1600
+    assert by_id["00.jpg"]["boat_count"] == 0
+
+
+def test_what_is_left_out_is_counted_with_its_reason(filled: Lake, settings: Settings) -> None:
+    (batch,) = filled.counts("gold_dataset")
+
+    summary = build_gold(filled, batch)
+
+    assert summary.left_out == {"mask_rows_rejected": 1, "quality": 1, "unlabelled": 1}
+    assert sum(summary.splits.values()) == summary.rows == 12
+    assert summary.boats == 3
+    assert incomplete_gold_rows(filled, batch) == []
+    assert leaking_groups(filled) == []
+
+
+def test_nothing_is_outstanding_after_a_build(filled: Lake, settings: Settings) -> None:
+    assert outdated_batches(filled, settings) == {}
+    assert build(filled, settings) == []
+
+
+def test_late_labels_rebuild_only_the_batch_that_holds_the_image(
+    filled: Lake, settings: Settings
+) -> None:
+    (first,) = filled.counts("gold_dataset")
+    drop(settings.images_folder, "later.jpg", encoded(texture(70)))
+    (second,) = build(filled, settings)
+    assert second != first
+    write_labels(settings, {"unlabelled.jpg": [rle.encode(boat(5, 5))]}, "late.csv")
+
+    assert build(filled, settings) == [first]
+
+    gold = filled.read("gold_dataset", ["image_id", "batch_id", "boat_count"])
+    assert gold.filter(pl.col("image_id") == "unlabelled.jpg").row(0)[1:] == (first, 1)
+
+
+def test_a_changed_criterion_makes_batches_outstanding(filled: Lake, settings: Settings) -> None:
+    strict = settings.model_copy(
+        update={"quality": settings.quality.model_copy(update={"min_contrast": 1.0})}
+    )
+
+    assert set(outdated_batches(filled, strict).values()) == {
+        "judged by other quality criteria than those in force"
+    }
+
+
+def test_an_overwritten_image_is_in_gold_once_with_its_newest_pixels(
+    filled: Lake, settings: Settings
+) -> None:
+    newer = encoded(texture(90))
+    drop(settings.images_folder, "04.jpg", newer)
+
+    build(filled, settings)
+    build(filled, settings)
+
+    gold = filled.read("gold_dataset", ["image_id", "image"])
+    assert gold.filter(pl.col("image_id") == "04.jpg")["image"].to_list() == [newer]
+    assert outdated_batches(filled, settings) == {}
+
+
+def test_samples_are_whole_images_in_a_fixed_order(filled: Lake) -> None:
+    gold = GoldDataset(filled)
+
+    ids = [
+        sample.image_id for split in ("train", "valid", "test") for sample in gold.samples(split)
+    ]
+    samples = {s.image_id: s for split in ("train", "valid", "test") for s in gold.samples(split)}
+
+    assert sorted(ids) == [f"{i:02}.jpg" for i in range(12)]
+    assert samples["03.jpg"].image.shape == (256, 256, 3)
+    assert (samples["03.jpg"].mask == (boat(10, 10) | boat(100, 150))).all()
+    assert samples["03.jpg"].boat_areas == [800, 800]
+
+
+def test_crops_are_the_same_for_a_seed_and_any_number_of_threads(filled: Lake) -> None:
+    gold = GoldDataset(filled)
+    split = gold.index().filter(pl.col("boat_count") > 0)["split"][0]
+
+    def take(seed: int, threads: int) -> list[tuple[list[str], bytes, bytes]]:
+        stream = gold.crops(
+            split, crop=64, batch_size=4, positive_share=0.5, seed=seed, threads=threads
+        )
+        batches = [next(stream) for _ in range(5)]
+        return [(b.image_ids, b.images.tobytes(), b.masks.tobytes()) for b in batches]
+
+    assert take(1, 1) == take(1, 4)
+    assert take(1, 1) != take(2, 1)
+
+
+def test_crops_near_objects_show_them(filled: Lake) -> None:
+    gold = GoldDataset(filled)
+    split = gold.index().filter(pl.col("boat_count") > 0)["split"][0]
+
+    stream = gold.crops(split, crop=64, batch_size=8, positive_share=1.0, seed=3)
+    batch = next(stream)
+
+    assert batch.images.shape == (8, 3, 64, 64)
+    assert batch.masks.shape == (8, 1, 64, 64)
+    assert set(np.unique(batch.masks)) <= {0, 1}
+    assert (batch.masks.sum(axis=(1, 2, 3)) > 0).all()
+
+
+def test_crops_larger_than_the_image_are_reflected(filled: Lake) -> None:
+    gold = GoldDataset(filled)
+    split = gold.index()["split"][0]
+
+    stream = gold.crops(split, crop=320, batch_size=1, positive_share=0.0, seed=3)
+    image = next(stream).images[0]
+
+    assert (image[:, 256:, :256] == image[:, 192:256, :256][:, ::-1]).all()
+
+
+def test_an_empty_split_says_what_to_do(filled: Lake) -> None:
+    with pytest.raises(InputError, match="gold has no excluded image: ingest and label"):
+        GoldDataset(filled).crops("excluded", crop=32, batch_size=1, positive_share=0.5, seed=0)
+
+
+def test_a_pinned_version_does_not_see_later_rows(filled: Lake, settings: Settings) -> None:
+    gold = GoldDataset(filled)
+    before = gold.index().height
+    drop(settings.images_folder, "new.jpg", encoded(texture(80)))
+    write_labels(settings, {"new.jpg": []}, "new.csv")
+    build(filled, settings)
+
+    assert gold.index().height == before
+    assert GoldDataset(filled).index().height == before + 1
+
+
+def test_gold_before_anything_was_ingested(lake: Lake) -> None:
+    with pytest.raises(LakeError, match="gold_dataset does not exist yet"):
+        GoldDataset(lake)
+
+
+def test_an_image_of_gold_that_no_longer_decodes_is_named(filled: Lake) -> None:
+    (batch,) = filled.counts("gold_dataset")
+    rows = filled.read(
+        "gold_dataset", filled.table("gold_dataset").to_pyarrow_dataset().schema.names
+    )
+    filled.replace_batch(
+        "gold_dataset", batch, rows.with_columns(image=pl.lit(b"junk"), split=pl.lit("train"))
+    )
+
+    with pytest.raises(ImageError, match=r"gold image \d\d\.jpg"):
+        list(GoldDataset(filled).samples("train"))

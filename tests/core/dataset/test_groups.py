@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from support.pictures import drop, encoded, texture
+
+from boatseg_core.config import Settings
+from boatseg_core.config.sections import Split
+from boatseg_core.dataset.groups import EXCLUDED, group_batch, split_of
+from boatseg_core.ingest.bronze import ingest_batch
+from boatseg_core.ingest.seal import seal
+from boatseg_core.lake import Lake
+
+PLACE = texture(99, 512, 1536)
+"""A scene of 2 x 6 tiles, wide enough for windows that do not overlap."""
+
+
+def window(tile: int, quality: int = 85) -> bytes:
+    left = tile * 256
+    return encoded(PLACE[:, left : left + 512], quality=quality)
+
+
+def ingest(lake: Lake, settings: Settings, files: dict[str, bytes]) -> str:
+    for name, data in files.items():
+        drop(settings.images_folder, name, data)
+    (batch,) = seal(lake, settings).batches
+    ingest_batch(lake, batch, settings)
+    return batch
+
+
+def groups(lake: Lake) -> dict[str, str]:
+    return dict(lake.read("image_groups", ["image_id", "group_id"]).iter_rows())
+
+
+def test_overlapping_windows_share_a_group_whatever_their_compression(
+    lake: Lake, settings: Settings
+) -> None:
+    files = {"a.jpg": window(0, 95), "b.jpg": window(1, 75), "c.jpg": window(2, 85)}
+    other = {f"o{i}.jpg": encoded(texture(i, 512, 512)) for i in range(20)}
+    batch = ingest(lake, settings, files | other)
+
+    group_batch(lake, batch, settings)
+
+    found = groups(lake)
+    assert found["a.jpg"] == found["b.jpg"] == found["c.jpg"]  # a and c only through b
+    assert len(set(found.values())) == 21
+    splits = lake.read("image_groups").group_by("group_id").agg(pl.col("split").n_unique())
+    assert splits["split"].max() == 1
+
+
+def test_a_window_that_arrives_later_joins_its_group(lake: Lake, settings: Settings) -> None:
+    first = ingest(lake, settings, {"a.jpg": window(0)})
+    group_batch(lake, first, settings)
+    second = ingest(lake, settings, {"b.jpg": window(1), "z.jpg": encoded(texture(5, 512, 512))})
+
+    group_batch(lake, second, settings)
+
+    found = groups(lake)
+    assert found["b.jpg"] == found["a.jpg"] != found["z.jpg"]
+
+
+def test_an_image_that_bridges_two_splits_is_excluded_and_nothing_moves(
+    lake: Lake, settings: Settings
+) -> None:
+    names = split_names(Split())
+    first = ingest(lake, settings, {names["train"]: window(0), names["test"]: window(2)})
+    group_batch(lake, first, settings)
+    before = lake.read("image_groups").sort("image_id")
+    assert set(before["split"]) == {"train", "test"}
+    second = ingest(lake, settings, {"bridge.jpg": window(1)})
+
+    summary = group_batch(lake, second, settings)
+
+    after = lake.read("image_groups").sort("image_id")
+    assert summary.excluded == 1
+    assert after.filter(pl.col("image_id") == "bridge.jpg")["split"].item() == EXCLUDED
+    assert after.filter(pl.col("batch_id") == first).equals(before)
+
+
+def split_names(split: Split) -> dict[str, str]:
+    """A name for each split, by the hash that decides it."""
+    found: dict[str, str] = {}
+    for i in range(200):
+        found.setdefault(split_of(f"{i}.jpg", split), f"{i}.jpg")
+    return found
+
+
+def test_equal_bytes_share_a_group_even_without_texture(lake: Lake, settings: Settings) -> None:
+    flat = encoded(np.full((512, 512, 3), 90, np.uint8))
+    batch = ingest(lake, settings, {"a.jpg": flat, "copy.jpg": flat, "o.jpg": encoded(texture(1))})
+
+    group_batch(lake, batch, settings)
+
+    found = groups(lake)
+    assert found["a.jpg"] == found["copy.jpg"] != found["o.jpg"]
+
+
+def test_grouping_again_changes_nothing(lake: Lake, settings: Settings) -> None:
+    batch = ingest(lake, settings, {"a.jpg": window(0), "b.jpg": window(1)})
+    group_batch(lake, batch, settings)
+    before = lake.read("image_groups").sort("image_id")
+
+    group_batch(lake, batch, settings)
+
+    assert lake.read("image_groups").sort("image_id").equals(before)
+
+
+def test_splits_are_stable_and_have_the_shares_asked_for() -> None:
+    split = Split(valid_share=0.2, test_share=0.1)
+    names = [split_of(f"group-{i}", split) for i in range(100_000)]
+
+    assert names == [split_of(f"group-{i}", split) for i in range(100_000)]
+    assert names.count("valid") / len(names) == pytest.approx(0.2, abs=0.01)
+    assert names.count("test") / len(names) == pytest.approx(0.1, abs=0.01)
+
+
+def test_the_split_of_a_name_never_changes() -> None:
+    """Pinned: a change here would move images between training and test in every lake."""
+    names = {name: split_of(name, Split()) for name in ("00003e153.jpg", "a", "b", "c", "é/x.png")}
+
+    assert names == PINNED
+
+
+PINNED = {"00003e153.jpg": "train", "a": "train", "b": "valid", "c": "train", "é/x.png": "valid"}
