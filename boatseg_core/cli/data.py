@@ -48,7 +48,7 @@ def synth(
     prefix: str,
     workers: int,
 ) -> None:
-    """Draw aerial sea scenes with boats: JPEGs and a CSV of run-length masks."""
+    """Draw sea scenes with boats, and their masks as CSV."""
     from boatseg_core.synth import write_dataset
 
     workers = workers or min(os.cpu_count() or 1, max(1, count // _PER_WORKER))

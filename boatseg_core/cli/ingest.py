@@ -122,7 +122,7 @@ def _build(lake: Lake, settings: Settings) -> Totals:
     totals = Totals(batches=outdated_batches(lake, settings))
     sizes = sealed_batches(lake)
     files = sum(sizes[batch] for batch in totals.batches)
-    with screen.progress() as bar:
+    with screen.progress(percent=True) as bar:
         task = bar.add_task("", total=files * len(_STEPS))
         for number, batch in enumerate(totals.batches, start=1):
             at = f"{batch} ({number:,}/{len(totals.batches):,})"
@@ -241,7 +241,7 @@ def _explain(
     )
     rows = _label_issues(lake, totals.batches) if totals.say("issues") else []
     _examples(f"label rows: {totals.say('issues')}", rows, "table label_issues")
-    lost = _orphans(lake) if labels.files or sealed.batches else []
+    lost = _orphans(lake) if labels.files or totals.batches else []
     _examples("labels of images that never came", lost, "see the label file")
     for message in labels.refused.values():
         screen.note(message)

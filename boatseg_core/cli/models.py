@@ -158,13 +158,13 @@ def _print_versions(versions: list[dict[str, Any]], settings: Settings) -> None:
                 row["metrics"].get("per_image_iou"),
                 row["metrics"].get("floor_per_image_iou"),
                 row["gold_version"],
-                datetime.fromisoformat(row["created_at"]),
+                f"{datetime.fromisoformat(row['created_at']):%Y-%m-%d %H:%M}",
             )
             for row in versions
         ],
         title=f"{settings.registry.model_name} ({settings.labels.class_name})",
         right=("version", "boat IoU", "image IoU", "nothing", "gold"),
-        fold=("alias",),
+        fold=("registered (UTC)",),
     )
     screen.note("nothing: the image IoU of a model that predicts nothing, on the same images")
 

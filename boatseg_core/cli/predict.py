@@ -19,6 +19,8 @@ from boatseg_core.errors import ImageError, InputError
 if TYPE_CHECKING:
     from boatseg_core.inference.prediction import Prediction
 
+_SHOWN = 25  # objects of one picture, in the terminal
+
 
 @dataclass
 class _Files:
@@ -59,7 +61,7 @@ class _Files:
 @json_option
 @home_option
 def predict(images: tuple[Path, ...], model: str, out: Path | None, as_json: bool) -> None:
-    """Find the objects in pictures: boxes in pixels (x, y, width, height), areas and scores.
+    """Find the objects in pictures: score, left upper corner, size and area in pixels.
 
     With --json each picture is one line, with the run lengths of its objects. A picture that cannot
     be read does not stop the others; the exit code is then 1.
@@ -120,11 +122,13 @@ def _print(path: Path, answer: Prediction, noun: str, drawn: Path | None) -> Non
     if drawn is not None:
         line.append(f"  → {screen.clean(str(drawn))}", "dim")
     screen.out().print(line, soft_wrap=True)
-    for box, area, score in zip(answer.boxes, answer.areas, answer.scores, strict=True):
-        x, y, width, height = box
+    found = list(zip(answer.scores, answer.boxes, answer.areas, strict=True))
+    for score, (x, y, width, height), area in sorted(found, reverse=True)[:_SHOWN]:
         screen.say(
             f"  score {score:.2f}  at {x:>5},{y:<5}  size {width:>4} x {height:<4}  {area:>7,} px"
         )
+    if len(found) > _SHOWN:
+        screen.say(f"  and {len(found) - _SHOWN:,} with lower scores: --json lists all", "dim")
 
 
 @dataclass

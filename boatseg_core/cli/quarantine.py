@@ -27,7 +27,7 @@ def quarantine() -> None:
 @json_option
 @home_option
 def list_(reason: str | None, as_json: bool) -> None:
-    """List the refused files: path, reason and what is wrong in a sentence."""
+    """List the refused files and what is wrong with them."""
     import polars as pl
 
     settings = current_settings()

@@ -142,12 +142,13 @@ def listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{number:,} {name}" for name, number in ordered)
 
 
-def progress() -> Progress:
-    """Progress on stderr; silent where stderr is not a terminal."""
+def progress(*, percent: bool = False) -> Progress:
+    """Progress on stderr, in numbers or in percent; silent where stderr is not a terminal."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        TaskProgressColumn,
         TextColumn,
         TimeRemainingColumn,
     )
@@ -156,7 +157,7 @@ def progress() -> Progress:
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn() if percent else MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
         transient=True,

@@ -64,8 +64,9 @@ def describe(table: str, as_json: bool) -> None:
     """List the columns of TABLE: type and meaning."""
     spec = TABLES.get(table)
     if spec is None:
-        close = difflib.get_close_matches(table, TABLES, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(TABLES)}"
+        close = [name for name in TABLES if table and table in name]
+        close = close or difflib.get_close_matches(table, TABLES, n=2)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(TABLES)}"
         raise InputError(f"no table is called {table!r}: {hint}")
     lake = open_lake(current_settings())
     facts = _facts(lake, table)

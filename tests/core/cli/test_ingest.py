@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from boatseg_core.cli import ingest as command
+from boatseg_core.config import load_settings
+from boatseg_core.dataset.staleness import outdated_batches
+from boatseg_core.lake import Lake
+from boatseg_core.synth import DatasetSummary
+
+
+@pytest.fixture
+def copy(home: Path, tmp_path: Path) -> Path:
+    """A home of the test's own, not ingested yet."""
+    shutil.copytree(home / "landing", tmp_path / "home" / "landing")
+    return tmp_path / "home"
+
+
+def lake_of(home: Path) -> Lake:
+    return Lake.from_settings(load_settings(home=home))
+
+
+def test_the_summary_agrees_with_the_tables(made: tuple[Path, DatasetSummary]) -> None:
+    home, summary = made
+    text = (home / "ingest.txt").read_text()
+    lake = lake_of(home)
+    files = summary.images + 5
+    assert f"{files} new, 0 known, 0 unsettled" in text
+    assert lake.read("raw_images").height == files - 3
+    assert f"{files - 3} read" in text and "3 quarantined" in text
+    gold = lake.read("gold_dataset")
+    assert f"{gold.height} rows, {gold['boat_count'].sum()} boats" in text
+    for row in lake.read("quarantine").iter_rows(named=True):
+        assert row["path"] in text
+        assert row["reason"] in text
+    # Faulty rows are named by file and line, and so is the label without an image.
+    for row in lake.read("label_issues").iter_rows(named=True):
+        assert f"{row['source_file']}, line {row['line']}: {row['image_id']}" in text
+    ghost = next(name for name, kind in summary.faults if kind == "missing_image")
+    assert "labels of images that never came" in text and ghost in text
+
+
+def test_a_second_run_takes_nothing(boatseg, copy: Path) -> None:
+    assert boatseg("ingest").exit_code == 0
+    versions = {name: lake_of(copy).version(name) for name in ("files", "raw_images", "raw_masks")}
+    again = boatseg("ingest")
+    assert "0 new, 17 known" in again.stdout
+    assert "nothing to do" in again.stderr
+    assert versions == {name: lake_of(copy).version(name) for name in versions}
+
+
+def test_an_interrupted_run_is_taken_up(
+    boatseg, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(command._STEPS, "joining gold", interrupted)
+        assert boatseg("ingest").exit_code == 130
+    assert not lake_of(copy).exists("gold_dataset")
+    result = boatseg("ingest")
+    assert result.exit_code == 0
+    assert "1 built, 0 of them new" in result.stdout
+    assert lake_of(copy).read("gold_dataset").height
+    assert outdated_batches(lake_of(copy), load_settings(home=copy)) == {}
+
+
+def test_new_labels_reach_batches_that_are_there(boatseg, copy: Path) -> None:
+    labels = next((copy / "landing").glob("*.csv"))
+    kept = labels.read_text()
+    labels.unlink()
+    assert "0 rows, 0 boats" in boatseg("ingest").stdout
+    labels.write_text(kept)
+    assert "1 built, 0 of them new" in boatseg("ingest").stdout
+    gold = lake_of(copy).read("gold_dataset")
+    assert gold["boat_count"].sum() > 0
+    assert gold["image_id"].is_unique().all()
+
+
+def test_labels_that_cannot_be_used_do_not_stop_the_images(boatseg, copy: Path) -> None:
+    labels = next((copy / "landing").glob("*.csv"))
+    labels.write_text("picture,runs\n")
+    result = boatseg("ingest")
+    assert result.exit_code == 2
+    assert "no column ImageId" in result.stderr
+    assert str(labels) in result.stderr
+    assert lake_of(copy).read("raw_images").height == 14
+
+
+def test_fresh_files_are_waited_for_unless_once(
+    boatseg, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOATSEG_LANDING__SETTLE_SECONDS", "1")
+    for path in (copy / "landing" / "images").iterdir():
+        path.touch()
+    once = boatseg("ingest", "--once")
+    assert "0 new, 0 known, 17 unsettled" in once.stdout
+    assert "run boatseg ingest again" in once.stderr
+    assert "17 new, 0 known, 0 unsettled" in boatseg("ingest").stdout
+    assert lake_of(copy).read("files").select(pl.col("path").n_unique()).item() == 17
+
+
+def test_a_missing_images_folder(boatseg, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert "there are no images in" in boatseg("ingest").stderr
+    monkeypatch.setenv("BOATSEG_LANDING__IMAGES", str(tmp_path / "gone"))
+    result = boatseg("ingest")
+    assert result.exit_code == 2
+    assert str(tmp_path / "gone") in result.stderr

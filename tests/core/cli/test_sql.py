@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from boatseg_core.config import load_settings
+from boatseg_core.lake import Lake
+
+QUERY = (
+    "select image_id, boat_areas, image, 'nan'::double as odd from gold_dataset "
+    "where boat_count > 0 order by image_id"
+)
+
+
+@pytest.fixture
+def gold(home: Path) -> pl.DataFrame:
+    lake = Lake.from_settings(load_settings(home=home))
+    frame = lake.read("gold_dataset", ["image_id", "boat_areas", "image", "boat_count"])
+    return frame.filter(pl.col("boat_count") > 0).sort("image_id")
+
+
+def test_a_table(boatseg, home: Path) -> None:
+    result = boatseg(
+        "sql", "select split, count(*) n from gold_dataset group by all", "--home", home
+    )
+    assert result.exit_code == 0
+    assert "split" in result.stdout and "train" in result.stdout
+
+
+def test_csv_holds_lists_and_pictures(boatseg, home: Path, gold: pl.DataFrame) -> None:
+    result = boatseg("sql", QUERY, "--format", "csv", "--home", home)
+    csv.field_size_limit(2**24)
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [json.loads(row["boat_areas"]) for row in rows] == gold["boat_areas"].to_list()
+    assert [base64.b64decode(row["image"]) for row in rows] == gold["image"].to_list()
+
+
+def test_json_is_json(boatseg, home: Path, gold: pl.DataFrame) -> None:
+    rows = json.loads(boatseg("sql", QUERY, "--format", "json", "--home", home).stdout)
+    assert [row["boat_areas"] for row in rows] == gold["boat_areas"].to_list()
+    assert {row["odd"] for row in rows} == {None}
+    empty = boatseg("sql", "select 1 where false", "--format", "json", "--home", home)
+    assert json.loads(empty.stdout) == []
+
+
+def test_the_ending_of_the_file_chooses_the_format(
+    boatseg, home: Path, gold: pl.DataFrame, tmp_path: Path
+) -> None:
+    for name in ("x.parquet", "x.csv", "x.json", "x.txt"):
+        result = boatseg("sql", QUERY, "--output", tmp_path / name, "--home", home)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert name in result.stderr
+    assert pl.read_parquet(tmp_path / "x.parquet")["image"].to_list() == gold["image"].to_list()
+    assert len(json.loads((tmp_path / "x.json").read_text())) == gold.height
+    assert pl.read_csv(tmp_path / "x.csv").height == gold.height
+    assert gold["image_id"][0] in (tmp_path / "x.txt").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["x.parquet", "x.csv", "x.json", "x.txt"]
+    )
+
+
+def test_a_version_is_pinned(boatseg, home: Path) -> None:
+    def rows(*pins: str) -> int:
+        query = "select count(*) n from files"
+        result = boatseg("sql", query, "--format", "json", "--home", home, *pins)
+        return int(json.loads(result.stdout)[0]["n"])
+
+    assert (rows(), rows("--version", "files=0")) == (17, 0)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["selec 1"], 2, "this is not SQL"),
+        (["drop table files"], 2, "not allowed"),
+        (["select * from fils"], 2, "did you mean files"),
+        (["select 1", "--version", "files"], 2, "such as gold_dataset=3"),
+        (["select 1", "--version", "files=999"], 1, "version 999"),
+        (["select 1", "--output", "/dev/null/x.csv"], 2, "cannot be written"),
+    ],
+)
+def test_mistakes_are_named(boatseg, home: Path, args: list[str], code: int, message: str) -> None:
+    result = boatseg("sql", *args, "--home", home)
+    assert result.exit_code == code
+    assert message in result.stderr
