@@ -39,9 +39,9 @@ def make_clouds(rng: np.random.Generator, height: int, width: int) -> Clouds:
     # Ridges give cirrus its fibres.
     fibre: F32 = np.abs(fractal(rng, height, width, cell / 2, 7, gain=0.6, stretch=stretch))
     field -= fibre * np.float32(rng.uniform(0.2, 0.9))
-    cover = float(rng.uniform(-0.3, 1.1))
-    thickness = float(rng.choice([0.15, 0.3, 0.5, 0.8]))
-    softness = float(rng.uniform(1.2, 2.6))
+    cover = float(rng.uniform(-0.5, 0.9))
+    thickness = float(rng.choice([0.25, 0.45, 0.7, 0.95]))
+    softness = float(rng.uniform(2.2, 3.6))
     opacity = smoothstep(cover, cover + softness, field) * np.float32(thickness)
     # Even thick cloud is no flat sheet.
     opacity *= clip01(np.float32(1.1) - fibre * np.float32(rng.uniform(0.25, 0.6)))
