@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ MISUSED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # libraries put them into their messages
 # A disk that is full or read-only is the user's to mend, wherever it is met.
 _DISK = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
@@ -46,7 +48,8 @@ def say_error(message: str) -> None:
     """Print ``error: ...`` on one line of stderr, however long it is."""
     from rich.text import Text
 
-    line = Text.assemble(("error: ", "bold red"), clean(" ".join(message.split())))
+    plain = " ".join(_COLOUR.sub("", message).split())
+    line = Text.assemble(("error: ", "bold red"), clean(plain))
     err().print(line, soft_wrap=True)
 
 
