@@ -130,6 +130,9 @@ def input_statistics(encoder: str, *, pretrained: bool) -> tuple[list[float], li
     Args:
         encoder: Name as segmentation-models-pytorch knows it.
         pretrained: Whether ImageNet weights are used; without them 0.5 and 0.5 serve.
+
+    Raises:
+        TrainingError: The encoder's own figures cannot be had.
     """
     if encoder == LITE0 or not pretrained:
         return list(LITE0_MEAN), list(LITE0_STD)
@@ -137,10 +140,15 @@ def input_statistics(encoder: str, *, pretrained: bool) -> tuple[list[float], li
 
     try:
         params: dict[str, Any] = smp.encoders.get_preprocessing_params(encoder, "imagenet")
-    except (ValueError, KeyError, RuntimeError):
-        # timm encoders unknown to smp by name: ImageNet's own figures, as timm's default.
-        return [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    return list(params["mean"]), list(params["std"])
+    except Exception as error:  # the hub's own errors, or smp's for an encoder without figures
+        raise TrainingError(
+            f"what the encoder {encoder} normalises its input with cannot be had "
+            f"({type(error).__name__}): connect to the model hub once, or set train.encoder to "
+            f"{LITE0}, which needs no network, or train.pretrained to false"
+        ) from error
+    # Some figures are meant for input in 0..255.
+    top = float(params["input_range"][1])
+    return [value / top for value in params["mean"]], [value / top for value in params["std"]]
 
 
 def _position(block: int) -> tuple[int, int]:

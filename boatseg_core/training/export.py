@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from boatseg_core.errors import TrainingError
 from boatseg_core.inference.spec import MODEL_FILE, ModelSpec
+from boatseg_core.training.commit import git_commit
 
 if TYPE_CHECKING:
     from torch import nn
@@ -147,23 +147,3 @@ def check_parity(network: nn.Module, path: Path) -> float:
             f"{_TOLERANCE:g}): this architecture and encoder cannot be exported faithfully"
         )
     return largest
-
-
-def git_commit() -> str:
-    """Commit of the checkout this code runs from; empty where there is none."""
-    here = Path(__file__).resolve()
-    root = next((parent for parent in here.parents if (parent / ".git").exists()), None)
-    # An environment inside some other checkout is not a checkout of this code.
-    if root is None or here.relative_to(root).parts[0] != "boatseg_core":
-        return ""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()

