@@ -53,17 +53,20 @@ class _Snapshot(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow ships no
 
     blobs: frozenset[str] = frozenset()
 
+    def options(self, columns: list[str] | None) -> dict[str, Any]:
+        """Options of a scan of these columns; ``None`` for all."""
+        if not self.blobs.intersection(self.schema.names if columns is None else columns):
+            return {}
+        return {
+            "batch_size": 64,
+            "batch_readahead": 2,
+            "fragment_readahead": 1,
+            # By default the wanted columns of a whole file are fetched before its first row.
+            "fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False),
+        }
+
     def scanner(self, *args: Any, **options: Any) -> ds.Scanner:
-        columns = options.get("columns")
-        if self.blobs.intersection(columns if columns is not None else self.schema.names):
-            options |= {
-                "batch_size": 64,
-                "batch_readahead": 2,
-                "fragment_readahead": 1,
-                # By default the wanted columns of a whole file are fetched before its first row.
-                "fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False),
-            }
-        return super().scanner(*args, **options)
+        return super().scanner(*args, **{**options, **self.options(options.get("columns"))})
 
 
 def query(
