@@ -174,6 +174,9 @@ def _load_file(lake: Lake, settings: Settings, file: LabelFile, images: set[str]
     file = _settled(file, settings.landing.settle_seconds)
     next(_rows(file, settings), None)  # refuse another kind of file before all of it is hashed
     sha256 = _hash(file.path)
+    # Before the look for another process's transaction: whoever is not seen there has taken, or will
+    # take, this very number, and one of the two appends is skipped.
+    newest = max(_newest_version(lake, "label_files"), _newest_version(lake, "raw_masks"))
     history = (
         lake.read("label_files")
         .filter(pl.col("path") == str(file.path), pl.col("label_version") > 0)
@@ -189,7 +192,6 @@ def _load_file(lake: Lake, settings: Settings, file: LabelFile, images: set[str]
     if begun is not None and begun not in done:
         version = begun  # interrupted before its ledger row, or another process is at it
     else:
-        newest = max(_newest_version(lake, "label_files"), _newest_version(lake, "raw_masks"))
         version = newest + 1
     rows = 0
     try:
