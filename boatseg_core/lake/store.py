@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs as fs
 from deltalake import (
     ColumnProperties,
     CommitProperties,
@@ -127,7 +128,12 @@ class Lake:
 
     def dataset(self, name: str, version: int | None = None) -> ds.Dataset:
         """Open a table as an Arrow dataset, without reading data."""
-        return self.table(name, version).to_pyarrow_dataset()
+        # Files of this machine are read by Arrow itself. Through delta-rs' handler its threads call
+        # into Python, and a process that ends while they read ahead aborts or hangs.
+        local = None
+        if "://" not in self.root:
+            local = fs.SubTreeFileSystem(str(Path(self.uri(name)).absolute()), fs.LocalFileSystem())
+        return self.table(name, version).to_pyarrow_dataset(filesystem=local)
 
     def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
         """Scan a table lazily, with projection and partition pruning.
