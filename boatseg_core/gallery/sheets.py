@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from boatseg_core.imaging import rle
-from boatseg_core.imaging.decode import decode
 from boatseg_core.imaging.mask_png import decode_mask
 from boatseg_core.imaging.overlay import (
+    PREDICTION,
+    TRUTH,
+    Colour,
     Pixels,
     contact_sheet,
     draw_comparison,
     draw_overlay,
     jpeg_uri,
     markdown_image,
+    shrink_mask,
     thumbnail,
+    to_jpeg,
 )
+from boatseg_core.imaging.rle import BoolMask
 from boatseg_core.lake import Lake
 
 PICTURES = 8
@@ -63,7 +69,7 @@ def masks_sheet(lake: Lake, batch_id: str, *, version: int | None = None) -> str
     ids = index["image_id"].head(PICTURES).to_list()
     rows = _rows(lake, "gold_dataset", ["image", "mask", "boat_count"], batch_id, ids, version)
     return _sheet(
-        [draw_overlay(decode(row["image"]), decode_mask(row["mask"])) for row in rows],
+        [_overlaid(row["image"], decode_mask(row["mask"]), TRUTH) for row in rows],
         [f"{row['image_id']}: {row['boat_count']}" for row in rows],
         f"masks over {len(rows)} of {index.height} images of batch {batch_id}",
     )
@@ -91,17 +97,52 @@ def predictions_sheet(lake: Lake, batch_id: str, *, version: int | None = None) 
         for row in _rows(lake, "gold_dataset", ["mask"], batch_id, ids, None)
     }
     pictures, captions = [], []
-    for row in _rows(lake, "raw_images", ["image"], batch_id, ids, None):
-        image, name = decode(row["image"]), row["image_id"]
-        mask = np.zeros(image.shape[:2], dtype=np.bool_)
+    for row in _rows(lake, "raw_images", ["image", "width", "height"], batch_id, ids, None):
+        name = row["image_id"]
+        columns = np.zeros((row["width"], row["height"]), dtype=np.uint8)
         for text in found[name]:
-            mask |= rle.decode(text, *image.shape[:2])
+            rle.fill(rle.parse(text, height=row["height"], width=row["width"]), columns)
+        mask = columns.T.astype(np.bool_)
         if name in truth:
-            pictures.append(draw_comparison(image, decode_mask(truth[name]), mask))
+            small = thumbnail(row["image"], _SIDE)
+            masks = (shrink_mask(m, *small.shape[:2]) for m in (decode_mask(truth[name]), mask))
+            pictures.append(draw_comparison(small, *masks))
         else:
-            pictures.append(draw_overlay(image, mask))
+            pictures.append(_overlaid(row["image"], mask, PREDICTION))
         captions.append(f"{name}: {len(found[name])}")
     return _sheet(pictures, captions, f"predictions for {len(pictures)} of {index.height} images")
+
+
+def comparison_sheet(
+    rows: Sequence[tuple[str, Pixels, BoolMask, BoolMask]], *, alt: str = "prediction and truth"
+) -> tuple[str, bytes]:
+    """Show predictions against truth.
+
+    Args:
+        rows: Caption, image uint8 ``[H, W, 3]``, truth and prediction bool ``[H, W]``.
+        alt: What is to be seen, for those who cannot.
+
+    Returns:
+        Markdown with one embedded picture, and that picture as JPEG; both empty without rows.
+    """
+    if not rows:
+        return "", b""
+    sheet = contact_sheet(
+        [
+            draw_comparison(small, *(shrink_mask(m, *small.shape[:2]) for m in (truth, found)))
+            for small, truth, found in ((thumbnail(i, _SIDE), t, f) for _, i, t, f in rows)
+        ],
+        columns=4,
+        captions=[caption for caption, *_ in rows],
+        size=_SIDE,
+    )
+    return markdown_image(jpeg_uri(sheet, max_bytes=_MAX_BYTES), alt), to_jpeg(sheet)
+
+
+def _overlaid(image: bytes, mask: BoolMask, colour: Colour) -> Pixels:
+    """Draw on the thumbnail, not before: outlines stay crisp and small objects stay visible."""
+    small = thumbnail(image, _SIDE)
+    return draw_overlay(small, shrink_mask(mask, *small.shape[:2]), colour=colour)
 
 
 def _spread(ids: pl.Series) -> list[str]:

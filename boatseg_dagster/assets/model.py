@@ -7,7 +7,7 @@ from pydantic import Field
 
 from boatseg_core.dataset import GoldDataset
 from boatseg_dagster.assets.gold import gold_dataset
-from boatseg_dagster.metadata import asset_args, markdown
+from boatseg_dagster.metadata import asset_args
 from boatseg_dagster.resources import Boatseg
 
 # One training at a time on a machine; see the home's dagster.yaml.
@@ -29,19 +29,20 @@ def tuned_hyperparameters(
     context: dg.AssetExecutionContext, boatseg: Boatseg
 ) -> dg.MaterializeResult[Any]:
     """The best hyperparameters a short Optuna study found on gold."""
-    from boatseg_core.training.tune import tune
+    from boatseg_core.training.run import tune_and_keep
 
     gold = GoldDataset(boatseg.lake())
-    result = tune(gold, boatseg.settings())
+    result = tune_and_keep(gold, boatseg.settings())
+    states = [row["state"] for row in result.trials]
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(result.digest),
+        data_version=dg.DataVersion(f"{result.study_name}/{result.best_value:.6f}"),
         metadata={
             "best_params": dg.MetadataValue.json(result.best_params),
-            "best_value": result.best_value,
-            "trials": len(result.trials),
-            "pruned_trials": result.pruned,
+            "best_score": result.best_value,
+            "study": result.study_name,
             "gold_version": gold.version,
-            "table": dg.MetadataValue.md(result.markdown()),
+            **{state: states.count(state) for state in ("complete", "pruned", "failed")},
+            "trials": dg.MetadataValue.table([_trial(row) for row in result.trials]),
         },
     )
 
@@ -61,6 +62,7 @@ def trained_model(
     gold = GoldDataset(lake)
     run = train_and_register(lake, gold, settings, use_tuned=config.use_tuned)
     context.log.info(f"{run.promotion.action}: {run.promotion.reason}")
+    pictures = {"curve": run.curve, "prediction_against_truth": run.examples}
     return dg.MaterializeResult(
         data_version=dg.DataVersion(str(run.model.version)),
         metadata={
@@ -69,13 +71,14 @@ def trained_model(
             "promotion": f"{run.promotion.action}: {run.promotion.reason}",
             "gold_version": gold.version,
             "mlflow_run_id": run.model.run_id,
-            **{f"test/{name}": value for name, value in run.metrics.items()},
-            "hyperparameters": dg.MetadataValue.json(run.params),
-            **_pictures(run.curve, run.examples),
+            **{f"test/{name}": value for name, value in run.result.metrics.items()},
+            "hyperparameters": dg.MetadataValue.json(run.result.params),
+            **{name: dg.MetadataValue.md(text) for name, text in pictures.items() if text},
         },
     )
 
 
-def _pictures(curve: str, examples: str) -> dict[str, Any]:
-    shown = {"curve": markdown(curve), "prediction_against_truth": markdown(examples)}
-    return {name: value for name, value in shown.items() if value is not None}
+def _trial(row: dict[str, Any]) -> dg.TableRecord:
+    shown = ("number", "state", "value", "boat_iou", "over_floor", "seconds")
+    params = ", ".join(f"{name} {value}" for name, value in row["params"].items())
+    return dg.TableRecord({**{name: row[name] for name in shown}, "params": params})
