@@ -44,7 +44,7 @@ def test_batches_hold_every_image_once_in_order_and_unharmed(sizes, batch_size):
 
 
 def test_large_images_go_alone():
-    samples = [sample(0, 1600, 1600), sample(1, 1600, 1600)]
+    samples = [sample(0, 1700, 1700), sample(1, 1700, 1700)]
     assert [len(b.image_ids) for b in whole_batches(iter(samples), batch_size=4)] == [1, 1]
 
 

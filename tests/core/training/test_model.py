@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+import torch  # noqa: TID253
+
+from boatseg_core.config.sections import Train
+from boatseg_core.training.data import CropBatch, WholeBatch
+from boatseg_core.training.model import ENCODER_RATE, Segmenter, Tally, prepare
+from boatseg_core.training.network import build_network
+from boatseg_core.training.normalised import Normalised
+
+
+class Threshold(torch.nn.Module):
+    """Logit of a pixel: its brightness in 0..255, less 100."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, images):
+        return images.mean(1, keepdim=True) * 255 * self.weight - 100
+
+
+def test_encoder_and_decoder_have_their_own_rates_and_only_kernels_decay():
+    train = Train(weight_decay=0.1, learning_rate=1e-3)
+    network = Normalised(build_network(train), [0.5] * 3, [0.5] * 3)
+    segmenter = Segmenter(network, train, 10, 0.5)
+    configured = segmenter.configure_optimizers()
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    encoder = {id(p) for p in network.network.encoder.parameters()}
+    seen = set()
+    for group, peak in zip(
+        optimizer.param_groups, (g["max_lr"] for g in optimizer.param_groups), strict=True
+    ):
+        for parameter in group["params"]:
+            seen.add(id(parameter))
+            share = ENCODER_RATE if id(parameter) in encoder else 1
+            assert peak == pytest.approx(1e-3 * share)
+            assert group["weight_decay"] == (0.1 if parameter.ndim > 1 else 0)
+    assert seen == {id(p) for p in network.parameters()}
+    rates = []
+    for _ in range(9):
+        optimizer.step()
+        schedule.step()
+        rates.append(max(schedule.get_last_lr()))
+    assert max(rates) == pytest.approx(1e-3, rel=0.05) and rates[-1] < 1e-6
+
+
+def test_validation_leaves_padding_out():
+    segmenter = Segmenter(Threshold(), Train(), 10, 0.5)
+    images = torch.full((1, 3, 32, 32), 255, dtype=torch.uint8)  # bright padding too
+    masks = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
+    masks[..., :20, :10] = 1
+    segmenter.validation_step(WholeBatch(images, masks, [(20, 10)], ["a"]), 0)
+    metrics = segmenter.valid_tally.read()
+    assert metrics["boat_iou"] == 1 and metrics["images"] == 1
+    assert metrics["loss"] == pytest.approx(0, abs=1e-4)
+
+
+def test_the_threshold_is_a_probability():
+    image = torch.full((1, 3, 32, 32), 101, dtype=torch.uint8)  # logit 1, probability 0.73
+    masks = torch.ones(1, 1, 32, 32, dtype=torch.uint8)
+    for threshold, expected in ((0.7, 1.0), (0.75, 0.0)):
+        segmenter = Segmenter(Threshold(), Train(), 10, threshold)
+        segmenter.validation_step(WholeBatch(image, masks, [(32, 32)], ["a"]), 0)
+        assert segmenter.valid_tally.read()["boat_iou"] == expected
+
+
+def test_training_counts_what_it_predicted():
+    segmenter = Segmenter(Threshold(), Train(), 10, 0.5)
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    images[0] = 255
+    masks = torch.zeros(2, 1, 32, 32, dtype=torch.uint8)
+    masks[0] = 1
+    loss = segmenter.training_step(CropBatch(images, masks, ["a", "b"]), 0)
+    assert loss.requires_grad
+    metrics = segmenter.train_tally.read()
+    assert metrics["boat_iou"] == 1 and metrics["boat_images"] == 1
+    assert metrics["loss"] == pytest.approx(loss.item())
+    segmenter.reset_train()
+    assert segmenter.train_tally.read()["images"] == 0
+
+
+def test_a_tally_averages_over_batches_and_images():
+    tally = Tally()
+    tally.add(torch.tensor([[1, 1, 0], [0, 0, 0]]), torch.tensor(1.0))
+    tally.add(torch.tensor([[1, 0, 0]]), torch.tensor(2.0))
+    metrics = tally.read()
+    assert metrics["loss"] == 1.5
+    assert metrics["per_image_iou"] == pytest.approx((0.5 + 1 + 1) / 3)
+
+
+def test_prepare_scales_bytes_and_leaves_floats():
+    found = prepare(torch.tensor([[[[0, 255]]]], dtype=torch.uint8))
+    assert found.dtype == torch.float32 and found.flatten().tolist() == [0, 1]
+    image = torch.rand(1, 3, 2, 2)
+    assert prepare(image) is image
