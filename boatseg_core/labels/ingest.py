@@ -174,8 +174,8 @@ def _load_file(lake: Lake, settings: Settings, file: LabelFile, images: set[str]
     file = _settled(file, settings.landing.settle_seconds)
     next(_rows(file, settings), None)  # refuse another kind of file before all of it is hashed
     sha256 = _hash(file.path)
-    # Before the look for another process's transaction: whoever is not seen there has taken, or will
-    # take, this very number, and one of the two appends is skipped.
+    # Before the look for another process's transaction: whoever is not seen there has taken, or
+    # will take, this very number, and one of the two appends is skipped.
     newest = max(_newest_version(lake, "label_files"), _newest_version(lake, "raw_masks"))
     history = (
         lake.read("label_files")
@@ -189,10 +189,8 @@ def _load_file(lake: Lake, settings: Settings, file: LabelFile, images: set[str]
     done = history.filter(pl.col("sha256") == sha256)["label_version"].to_list()
     name = f"labels/{sha256}/{file.path}"
     begun = lake.create("raw_masks").transaction_version(f"{name}/0")
-    if begun is not None and begun not in done:
-        version = begun  # interrupted before its ledger row, or another process is at it
-    else:
-        version = newest + 1
+    # Begun and not done: it was interrupted before its ledger row, or another process is at it.
+    version = begun if begun is not None and begun not in done else newest + 1
     rows = 0
     try:
         for number, part in enumerate(_parts(_rows(file, settings), file.path.name, version)):
