@@ -15,7 +15,6 @@ _OWNERS = {
     "gold": "team:data-science",
     "model": "team:data-science",
     "serving": "team:ml-engineering",
-    "ops": "team:operations",
 }
 
 # Column lineage into gold: where each column was first written.

@@ -55,7 +55,7 @@ def batch_predictions(
 @dg.asset(
     partitions_def=batches,
     deps=[batch_predictions],
-    **asset_args("ops", table="drift"),
+    **asset_args("serving", table="drift"),
 )
 def drift(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.MaterializeResult[Any]:
     """Distance of a scored batch from what the model was trained on, metric by metric."""

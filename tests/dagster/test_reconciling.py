@@ -1,0 +1,152 @@
+"""The sensor and the schedules: what they ask for, and that they never forget or repeat."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+from support.pictures import drop
+from support.scenes import write_scenes
+
+from boatseg_core.config import Settings
+from boatseg_core.lake import Lake
+from boatseg_dagster.definitions import build_defs
+from boatseg_dagster.resources import Boatseg
+from boatseg_dagster.schedules import hourly_scoring, nightly_backfill, nightly_rescoring
+from boatseg_dagster.sensors import landing_sensor
+
+
+def tick(instance: dg.DagsterInstance, boatseg: Boatseg) -> dg.SensorResult | dg.SkipReason:
+    context = dg.build_sensor_context(instance=instance, resources={"boatseg": boatseg})
+    result = landing_sensor(context)
+    if isinstance(result, dg.SensorResult):
+        for addition in result.dynamic_partitions_requests or []:
+            instance.add_dynamic_partitions(
+                addition.partitions_def_name, list(addition.partition_keys)
+            )
+    assert isinstance(result, dg.SensorResult | dg.SkipReason)
+    return result
+
+
+def requests(result: dg.SensorResult | dg.SkipReason) -> list[tuple[str | None, str | None]]:
+    if isinstance(result, dg.SkipReason):
+        return []
+    return [(request.job_name, request.partition_key) for request in result.run_requests or []]
+
+
+def execute(
+    instance: dg.DagsterInstance, boatseg: Boatseg, job: str, batch: str | None = None
+) -> dg.ExecuteInProcessResult:
+    return (
+        build_defs(boatseg)
+        .resolve_job_def(job)
+        .execute_in_process(instance=instance, partition_key=batch, raise_on_error=False)
+    )
+
+
+def test_labels_come_first_then_every_batch_then_nothing(
+    instance: dg.DagsterInstance, boatseg: Boatseg, settings: Settings, lake: Lake
+) -> None:
+    write_scenes(settings.paths.landing, 25)
+
+    first = requests(tick(instance, boatseg))
+    assert first == [("load_labels", None)]
+    assert execute(instance, boatseg, "load_labels").success
+
+    second = requests(tick(instance, boatseg))
+    assert [job for job, _ in second] == ["ingest_batch", "ingest_batch"]
+    for job, batch in second:
+        assert execute(instance, boatseg, str(job), batch).success
+    assert lake.read("gold_dataset").height == 25
+
+    third = tick(instance, boatseg)
+    assert isinstance(third, dg.SkipReason)
+    assert "25 files listed, 25 known" in str(third.skip_message)
+
+
+def test_a_request_that_was_lost_is_made_again(
+    instance: dg.DagsterInstance, boatseg: Boatseg, settings: Settings
+) -> None:
+    write_scenes(settings.paths.landing, 3, labelled=False)
+
+    asked = requests(tick(instance, boatseg))
+
+    assert len(asked) == 1
+    assert requests(tick(instance, boatseg)) == asked  # nobody ran it: the daemon was killed
+
+
+def test_a_batch_in_flight_is_not_asked_for_twice(
+    instance: dg.DagsterInstance, boatseg: Boatseg, settings: Settings
+) -> None:
+    write_scenes(settings.paths.landing, 3, labelled=False)
+    ((job, batch),) = requests(tick(instance, boatseg))
+    instance.create_run_for_job(
+        build_defs(boatseg).resolve_job_def(str(job)),
+        tags={"dagster/partition": str(batch)},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+
+    assert requests(tick(instance, boatseg)) == []
+
+
+def test_a_failed_batch_waits_and_is_then_asked_for_again(
+    instance: dg.DagsterInstance,
+    boatseg: Boatseg,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_scenes(settings.paths.landing, 3, labelled=False)
+    ((job, batch),) = requests(tick(instance, boatseg))
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object, **__: object) -> None:
+            raise OSError("the disk is on fire")
+
+        patch.setattr("boatseg_dagster.assets.bronze.ingest_batch", fail)
+        assert not execute(instance, boatseg, str(job), batch).success
+
+    assert requests(tick(instance, boatseg)) == []  # not at once: it just failed
+    monkeypatch.setattr("boatseg_dagster.requests._FIRST_WAIT", 0.0)
+    assert requests(tick(instance, boatseg)) == [(job, batch)]
+    assert execute(instance, boatseg, str(job), batch).success
+    assert requests(tick(instance, boatseg)) == []
+
+
+def test_the_nightly_backfill_does_not_wait(
+    instance: dg.DagsterInstance, boatseg: Boatseg, settings: Settings
+) -> None:
+    write_scenes(settings.paths.landing, 3, labelled=False)
+    tick(instance, boatseg)
+
+    def night() -> list[tuple[str | None, str | None]] | str:
+        context = dg.build_schedule_context(instance=instance, resources={"boatseg": boatseg})
+        result = nightly_backfill(context)
+        if isinstance(result, dg.SkipReason):
+            return str(result.skip_message)
+        return [(request.job_name, request.partition_key) for request in result]
+
+    ((job, batch),) = night()
+    assert execute(instance, boatseg, str(job), str(batch)).success
+    assert night() == "no batch is missing, failed or stale"
+
+
+def test_scoring_waits_for_a_model(
+    instance: dg.DagsterInstance, boatseg: Boatseg, settings: Settings
+) -> None:
+    for schedule in (hourly_scoring, nightly_rescoring):
+        context = dg.build_schedule_context(instance=instance, resources={"boatseg": boatseg})
+        result = schedule(context)
+        assert isinstance(result, dg.SkipReason)
+        assert "no model is in production yet" in str(result.skip_message)
+
+
+def test_a_batch_of_nothing_but_bad_files_is_finished_too(
+    instance: dg.DagsterInstance, boatseg: Boatseg, settings: Settings, lake: Lake
+) -> None:
+    drop(settings.images_folder, "a.jpg", b"")
+    drop(settings.images_folder, "b.jpg", b"not a picture")
+    ((job, batch),) = requests(tick(instance, boatseg))
+
+    assert execute(instance, boatseg, str(job), batch).success
+
+    assert lake.read("quarantine").height == 2
+    assert requests(tick(instance, boatseg)) == []
