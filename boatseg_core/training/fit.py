@@ -6,6 +6,7 @@ Importing this module is cheap; torch and lightning come with the first call.
 from __future__ import annotations
 
 import logging
+import signal
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -201,7 +202,8 @@ def fit(
             enable_model_summary=False,
         )
         try:
-            trainer.fit(segmenter, datamodule=GoldModule(gold, chosen, epochs))
+            with _interruptible():
+                trainer.fit(segmenter, datamodule=GoldModule(gold, chosen, epochs))
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"the device ran out of memory with {chosen.batch_size} crops of {chosen.crop} px: "
@@ -225,6 +227,19 @@ def _precision(asked: str) -> Any:
     if asked == "auto":
         asked = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32"
     return {"32": "32-true", "bf16": "bf16-mixed"}[asked]
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C through: Lightning makes an exit of it and leaves the next one ignored."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from error
 
 
 @contextmanager

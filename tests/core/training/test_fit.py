@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -179,6 +180,16 @@ def test_what_on_epoch_raises_ends_the_training(gold, settings, tmp_path):
 
     with pytest.raises(Enough):
         train(gold, settings, work=tmp_path, on_epoch=stop, progress=False)
+
+
+def test_control_c_passes_through_and_works_again(gold, settings, tmp_path):
+    def press(entry):
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(gold, settings, work=tmp_path, on_epoch=press, progress=False)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_an_image_that_no_longer_decodes_is_named(gold, settings, tmp_path, monkeypatch):
