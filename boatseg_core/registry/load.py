@@ -54,7 +54,7 @@ def load_pyfunc(settings: Settings, alias_or_version: str | int = PRODUCTION) ->
     try:
         with reported(f"model {name} version {version} cannot be loaded"):
             pyfunc = mlflow.pyfunc.load_model(
-                f"models:/{name}/{version}", model_config=predictor_options(settings)
+                f"models:/{name}/{version}", model_config={"predictor": predictor_options(settings)}
             )
     finally:
         # MLflow puts the model's own copy of the house in front of ours, for the whole process.

@@ -41,12 +41,11 @@ class BoatsegModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Load the ONNX graph; MLflow calls this.
 
-        ``model_config`` may hold ``threads`` and ``batch_size``, and ``threshold`` and ``min_area``
-        to overrule the model's own.
+        ``predictor`` in ``model_config`` may hold ``threads`` and ``batch_size``, and ``threshold``
+        and ``min_area`` to overrule the model's own.
         """
-        self.predictor = Predictor.load(
-            Path(context.artifacts["model"]), **(context.model_config or {})
-        )
+        options = (context.model_config or {}).get("predictor", {})
+        self.predictor = Predictor.load(Path(context.artifacts["model"]), **options)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None

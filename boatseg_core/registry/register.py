@@ -99,7 +99,11 @@ def register(
                 signature=signature(),
                 # MLflow lets a loader change what is named here, and nothing else. None is what
                 # the model was measured with.
-                model_config=predictor_options(settings) | {"threshold": None, "min_area": None},
+                # One key, since MLflow also logs each as a parameter of the training run, where
+                # a batch_size and a threshold of another meaning already are.
+                model_config={
+                    "predictor": predictor_options(settings) | {"threshold": None, "min_area": None}
+                },
             )
         _create(client, name)
         # The client's call: mlflow.register_model also prints to the terminal.
