@@ -17,14 +17,17 @@ _SETTINGS = """\
 max_files = 120
 
 [train]
-max_steps = 640
-validations = 4
+crop = 128
+batch_size = 16
+max_steps = 250
+validations = 3
 valid_images = 40
 
 [tune]
 trials = 3
-steps = 60
+steps = 40
 max_seconds = 60.0
+learning_rate_high = 0.002
 """
 
 _NEW_SCENES = 40

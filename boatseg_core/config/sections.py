@@ -116,7 +116,7 @@ class Split(Section):
         0.15, "share", "Part of the groups kept for the final test.", ge=0, lt=1
     )
     salt: str = setting(
-        "boatseg", "", "Changes the split of all groups; leave it alone once trained."
+        "boatseg", "", "Changes the split of every group; leave it alone once trained."
     )
 
     @model_validator(mode="after")
@@ -137,7 +137,7 @@ class Train(Section):
     decoder_channels: tuple[int, ...] = setting(
         (128, 64, 32, 16, 16), "channels", "Width of the five decoder stages (Unet family)."
     )
-    crop: int = setting(256, "px", "Side of the square training crops, a multiple of 32.", ge=32)
+    crop: int = setting(192, "px", "Side of the square training crops, a multiple of 32.", ge=32)
     batch_size: int = setting(8, "images", "Crops in one training step.", ge=1)
     max_steps: int = setting(1500, "steps", "Length of the training.", ge=1)
     validations: int = setting(5, "", "Validations spread evenly over the training.", ge=1)

@@ -39,10 +39,13 @@ class GroupSummary:
 def split_of(group_id: str, split: Split) -> str:
     """Split of a group: a stable hash, so that it never moves as data grows.
 
+    Only the file's own name counts, so that moving a folder moves no image between splits.
+
     Returns:
         ``train``, ``valid`` or ``test``.
     """
-    digest = hashlib.sha256(f"{split.salt}/{group_id}".encode()).digest()
+    name = group_id.rpartition("/")[2]
+    digest = hashlib.sha256(f"{split.salt}/{name}".encode()).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64
     if position < split.test_share:
         return "test"
@@ -52,8 +55,8 @@ def split_of(group_id: str, split: Split) -> str:
 def group_batch(lake: Lake, batch_id: str, settings: Settings) -> GroupSummary:
     """Find the groups of a batch's images among themselves and all images grouped before.
 
-    An assignment, once made, is kept. A new image that overlaps groups of different splits belongs
-    to neither: whichever split it joined, its pixels would leak into the other.
+    An image's group, once found, is kept. A new image that overlaps groups of different splits
+    belongs to neither: whichever split it joined, its pixels would leak into the other.
 
     Args:
         lake: The lake; ``raw_images`` holds the fingerprints.
@@ -100,7 +103,8 @@ def _assign(lake: Lake, batch_id: str, known: pl.DataFrame, split: Split) -> pl.
     settled: dict[int, set[tuple[str, str]]] = {}
     for i, (group_id, name) in enumerate(older.select("group_id", "split").iter_rows()):
         if name != EXCLUDED:
-            settled.setdefault(roots[i], set()).add((group_id, name))
+            # Not the split on record: the settings may have changed, and all batches follow.
+            settled.setdefault(roots[i], set()).add((group_id, split_of(group_id, split)))
     first: dict[int, str] = {}
     rows: list[tuple[str, str, str, str]] = []
     for i, image_id in enumerate(fresh["image_id"].to_list(), start=older.height):

@@ -6,6 +6,7 @@ import polars as pl
 
 from boatseg_core.config import Settings
 from boatseg_core.dataset.gold import expected_rows
+from boatseg_core.dataset.groups import EXCLUDED, split_of
 from boatseg_core.ingest.quality import criteria_hash
 from boatseg_core.ingest.reconcile import incomplete_batches, sealed_batches
 from boatseg_core.labels.build import stale_batches as label_stale_batches
@@ -30,6 +31,7 @@ def outdated_batches(lake: Lake, settings: Settings) -> dict[str, str]:
     reasons |= dict.fromkeys(
         _criteria_differ(lake, settings), "judged by other quality criteria than those in force"
     )
+    reasons |= dict.fromkeys(_split_differs(lake, settings), "split by other settings")
     images = lake.counts("raw_images")
     for table, reason in (("image_groups", "not grouped"), ("image_quality", "not judged")):
         counts = lake.counts(table)
@@ -48,3 +50,10 @@ def _gold_differs(lake: Lake) -> list[str]:
     expected = expected_rows(lake)
     actual = lake.counts("gold_dataset")
     return [b for b in expected.keys() | actual.keys() if expected.get(b, 0) != actual.get(b, 0)]
+
+
+def _split_differs(lake: Lake, settings: Settings) -> list[str]:
+    groups = lake.read("image_groups").filter(pl.col("split") != EXCLUDED)
+    by_hash = {name: split_of(name, settings.split) for name in groups["group_id"].unique()}
+    expected = groups["group_id"].replace_strict(by_hash, return_dtype=pl.String)
+    return groups.filter(groups["split"] != expected)["batch_id"].unique().to_list()

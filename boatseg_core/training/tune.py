@@ -34,6 +34,8 @@ TrialRow: TypeAlias = dict[str, Any]
 
 # A trial that is only judged at its end cannot be pruned.
 _VALIDATIONS = 3
+# Enough to tell trials apart; a whole image costs as much as a step.
+_VALID_IMAGES = 16
 # Trials that run to their end before a median means anything.
 _UNPRUNED = 2
 _POSITIVE_SHARES = (0.5, 0.9)
@@ -101,6 +103,7 @@ def tune(
         {
             "max_steps": settings.tune.steps,
             "validations": min(_VALIDATIONS, settings.tune.steps),
+            "valid_images": min(settings.train.valid_images or _VALID_IMAGES, _VALID_IMAGES),
         },
     )
     with _quiet_optuna():

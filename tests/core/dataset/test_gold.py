@@ -125,6 +125,21 @@ def test_a_changed_criterion_makes_batches_outstanding(filled: Lake, settings: S
     }
 
 
+def test_other_split_settings_move_every_batch(filled: Lake, settings: Settings) -> None:
+    resplit = settings.model_copy(
+        update={"split": settings.split.model_copy(update={"salt": "another"})}
+    )
+
+    assert set(outdated_batches(filled, resplit).values()) == {"split by other settings"}
+    before = filled.read("gold_dataset").sort("image_id")
+    build(filled, resplit)
+    after = filled.read("gold_dataset").sort("image_id")
+
+    assert outdated_batches(filled, resplit) == {}
+    assert after["group_id"].equals(before["group_id"])
+    assert not after["split"].equals(before["split"])
+
+
 def test_an_overwritten_image_is_in_gold_once_with_its_newest_pixels(
     filled: Lake, settings: Settings
 ) -> None:

@@ -122,4 +122,4 @@ def test_the_split_of_a_name_never_changes() -> None:
     assert names == PINNED
 
 
-PINNED = {"00003e153.jpg": "train", "a": "train", "b": "valid", "c": "train", "é/x.png": "valid"}
+PINNED = {"00003e153.jpg": "train", "a": "train", "b": "valid", "c": "train", "é/x.png": "test"}
