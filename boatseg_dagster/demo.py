@@ -25,8 +25,8 @@ valid_images = 40
 
 [tune]
 trials = 3
-steps = 40
-max_seconds = 60.0
+steps = 24
+max_seconds = 75.0
 learning_rate_high = 0.002
 """
 

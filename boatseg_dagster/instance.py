@@ -13,6 +13,8 @@ _CONFIG = """\
 # Dagster's own settings for this home. Edit freely: boatseg writes the file only once.
 telemetry:
   enabled: false
+nux: # the sign-up dialog
+  enabled: false
 concurrency:
   runs:
     max_concurrent_runs: 2

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from boatseg_core.lake import TABLES
+from boatseg_core.lake import TABLES, Lake
 
 _OWNERS = {
     "bronze": "team:data-engineering",
@@ -67,18 +67,27 @@ def asset_args(group: str, *kinds: str, table: str | None = None) -> dict[str, A
     return args
 
 
-def written(version: int, rows: int, **metadata: Any) -> dg.MaterializeResult[Any]:
+def written(
+    lake: Lake, table: str, version: int, rows: int, **metadata: Any
+) -> dg.MaterializeResult[Any]:
     """Report a table write: the Delta version is the data version that downstream pins.
 
     Args:
+        lake: The lake.
+        table: Table written.
         version: Delta version that holds the rows.
-        rows: Rows written by this materialization.
+        rows: Rows of the batch, or read by this materialization of an unpartitioned table.
         **metadata: Anything else; empty values are left out.
     """
     shown = {name: value for name, value in metadata.items() if value not in (None, {}, [], "")}
     return dg.MaterializeResult(
         data_version=dg.DataVersion(str(version)),
-        metadata={"dagster/row_count": rows, "delta_version": version, **shown},
+        metadata={
+            "dagster/row_count": lake.count(table, version),
+            "dagster/partition_row_count": rows,
+            "delta_version": version,
+            **shown,
+        },
     )
 
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from boatseg_core.cli.screen import counted, note, say
-from boatseg_core.cli.summary import print_summary
+from boatseg_core.cli.summary import figures, print_summary
 from boatseg_core.config import Settings, load_settings
 from boatseg_core.errors import InputError
 from boatseg_core.inference.backlog import unscored_batches
@@ -109,6 +109,7 @@ def finish(pipeline: LocalPipeline, title: str) -> None:
                 lake,
                 settings.paths.reports / "predictions.html",
                 title=title,
+                summary=figures(settings),
                 class_name=settings.labels.class_name,
             )
     print_summary(lake, settings, seconds=pipeline.seconds, page=page)

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from boatseg_core.config import Settings
     from boatseg_core.lake import Lake
 
+_METRICS = (
+    "boat_iou",
+    "per_image_iou",
+    "floor_per_image_iou",
+    "dataset_iou",
+    "empty_false_positive_rate",
+)
 _SHOWN = (
     "files",
     "raw_images",
@@ -56,7 +63,7 @@ def _tables(lake: Lake) -> None:
     rows = []
     for name in _SHOWN:
         if lake.exists(name):
-            count = lake.scan(name).select(pl.len()).collect().item()
+            count = lake.count(name)
             rows.append((name, TABLES[name].layer, count, lake.version(name)))
     out().print()
     print_table(("table", "layer", "rows", "version"), rows, right=("rows", "version"))
@@ -84,30 +91,46 @@ def _refusals(lake: Lake) -> None:
             say(f"... and {len(rows) - 20} more: boatseg quarantine list, boatseg status")
 
 
+def figures(settings: Settings) -> dict[str, object]:
+    """The model in production in a few figures, for the head of a page; empty without one."""
+    version = version_of(settings)
+    if version is None:
+        return {}
+    metrics, thing = _metrics(settings, version), settings.labels.class_name
+    return {
+        "model": f"{settings.registry.model_name} version {version}",
+        f"IoU on images with a {thing}": round(metrics["boat_iou"], 3),
+        "per-image IoU": round(metrics["per_image_iou"], 3),
+        "predicting nothing scores": round(metrics["floor_per_image_iou"], 3),
+        "false alarms on empty images": f"{metrics['empty_false_positive_rate']:.0%}",
+    }
+
+
+def _metrics(settings: Settings, version: int) -> dict[str, float]:
+    """Test metrics of a version; NaN for what it does not say."""
+    spec = checked(resolve(settings, version))
+    return {name: spec.metric(name) for name in _METRICS}
+
+
 def _model(settings: Settings) -> None:
     version = version_of(settings)
     out().print()
     if version is None:
         say("Model       none is in production: boatseg models says why", "yellow")
         return
-    metrics = checked(resolve(settings, version)).metrics
+    metrics = _metrics(settings, version)
     name, thing = settings.registry.model_name, settings.labels.class_name
     say(f"Model       {name} version {version}, in production", "bold")
+    # What predicting nothing scores follows from the definitions, but for the share of empty
+    # images, on which it is always right.
     rows = (
-        ("per-image IoU", metrics["per_image_iou"], metrics["floor_per_image_iou"]),
         (f"IoU on images with a {thing}", metrics["boat_iou"], 0.0),
+        ("per-image IoU", metrics["per_image_iou"], metrics["floor_per_image_iou"]),
         ("dataset IoU", metrics["dataset_iou"], 0.0),
-        (
-            "empty images with a false alarm",
-            metrics["empty_false_positive_rate"],
-            0.0,
-        ),
+        ("empty images with a false alarm", metrics["empty_false_positive_rate"], 0.0),
     )
-    print_table(
-        ("on the test split", "model", "predicting nothing"),
-        rows,
-        right=("model", "predicting nothing"),
-    )
+    columns = ("model", "predicting nothing")
+    print_table(("on the test split", *columns), rows, right=columns)
 
 
 def _times(seconds: Mapping[str, float]) -> None:

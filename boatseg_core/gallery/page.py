@@ -45,6 +45,7 @@ class _Body:
     left_out: int = 0
     truth: bool = False
     prediction: bool = False
+    unlabelled: bool = False
 
 
 def render_page(
@@ -105,7 +106,7 @@ def render_page(
         summary=_summary(summary or {}),
         note=_note(body, max_bytes),
         modes=_mode_inputs(modes),
-        legend=_legend(modes, class_name),
+        legend=_legend(modes, class_name, unlabelled=body.unlabelled),
         cards="\n".join(body.items),
         data=_json(data),
     )
@@ -179,6 +180,7 @@ def _draw(cards: Iterable[Card], count: int | None, size: int, room: int) -> _Bo
         body.items.append(item)
         body.rows.append(card.fields)
         body.truth |= card.truth is not None
+        body.unlabelled |= unlabelled
         body.prediction |= card.prediction is not None
     else:
         return body
@@ -215,13 +217,15 @@ def _mode_inputs(modes: Mapping[str, str]) -> str:
     )
 
 
-def _legend(modes: Mapping[str, str], class_name: str) -> str:
+def _legend(modes: Mapping[str, str], class_name: str, *, unlabelled: bool) -> str:
     name = escape(class_name)
+    # Where nobody labelled, a prediction is neither right nor wrong.
+    alone = "false alarm, or not labelled" if unlabelled else "false alarm"
     entries = {
         "agreement": f"{name}, found",
         "truth": f'<span class="both">{name}, missed</span>'
         f'<span class="solo">{name}, labelled</span>',
-        "prediction": '<span class="both">false alarm</span>'
+        "prediction": f'<span class="both">{alone}</span>'
         f'<span class="solo">{name}, predicted</span>',
     }
     wanted = [k for k in entries if k in modes or (k == "agreement" and "compare" in modes)]

@@ -23,7 +23,7 @@ def write_predictions_page(
     class_name: str = "boat",
     limit: int = 120,
 ) -> Path:
-    """Write the page: held-out images and images never labelled first, those with objects on top.
+    """Write the page: held-out images with objects first, then unlabelled ones, then the rest.
 
     Args:
         lake: The lake, with ``predictions``.
@@ -59,7 +59,7 @@ def _choose(lake: Lake, limit: int) -> pl.DataFrame:
     """Images the model has not trained on come first: only they say how good it is."""
     gold = lake.scan("gold_dataset").select(*_KEYS, "split", labelled="boat_count")
     scored = lake.scan("predictions").select(
-        *_KEYS, "boat_rles", "boat_scores", predicted="boat_count"
+        *_KEYS, "boat_rles", predicted="boat_count", best_score=pl.col("boat_scores").list.max()
     )
     seen = pl.col("split").is_in(["train", "valid", "excluded"]).fill_null(False)
     return (
@@ -67,9 +67,9 @@ def _choose(lake: Lake, limit: int) -> pl.DataFrame:
         .with_columns(
             pl.col("split").fill_null("unlabelled"),
             seen=seen,
-            objects=pl.max_horizontal("predicted", pl.col("labelled").fill_null(0)),
+            objects=pl.col("labelled").fill_null(0),
         )
-        .sort("seen", "objects", "image_id", descending=[False, True, False])
+        .sort("seen", "objects", "predicted", "image_id", descending=[False, True, True, False])
         .head(limit)
         .collect()
     )

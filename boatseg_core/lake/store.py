@@ -235,16 +235,25 @@ class Lake:
         assert isinstance(frame, pl.DataFrame)
         return frame
 
-    def counts(self, name: str) -> dict[str, int]:
+    def counts(self, name: str, version: int | None = None) -> dict[str, int]:
         """Count the rows of each batch from the transaction log alone."""
-        if not self.exists(name):
-            return {}
-        actions = pl.DataFrame(pa.table(self.table(name).get_add_actions(flatten=True)))
-        if actions.is_empty():
+        actions = self._files(name, version)
+        if actions is None:
             return {}
         return dict(
             actions.group_by("partition.batch_id").agg(pl.col("num_records").sum()).iter_rows()
         )
+
+    def count(self, name: str, version: int | None = None) -> int:
+        """Count the rows of a table from the transaction log alone."""
+        actions = self._files(name, version)
+        return 0 if actions is None else int(actions["num_records"].sum())
+
+    def _files(self, name: str, version: int | None) -> pl.DataFrame | None:
+        if version is None and not self.exists(name):
+            return None
+        actions = pl.DataFrame(pa.table(self.table(name, version).get_add_actions(flatten=True)))
+        return None if actions.is_empty() else actions
 
     # Writing
 

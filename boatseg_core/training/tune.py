@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 TrialRow: TypeAlias = dict[str, Any]
 
 # A trial that is only judged at its end cannot be pruned.
-_VALIDATIONS = 3
+_VALIDATIONS = 2
 # Enough to tell trials apart; a whole image costs as much as a step.
 _VALID_IMAGES = 16
 # Trials that run to their end before a median means anything.

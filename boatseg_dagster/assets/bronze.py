@@ -23,6 +23,8 @@ def raw_images(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.Materi
     for path, message in summary.refused:
         context.log.warning(f"quarantined {path}: {message}")
     return written(
+        lake,
+        "raw_images",
         summary.version,
         summary.images,
         sealed_files=summary.sealed,
@@ -41,6 +43,8 @@ def raw_masks(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.Materia
     for file, message in summary.refused.items():
         context.log.warning(f"refused {file}: {message}")
     return written(
+        lake,
+        "raw_masks",
         lake.create("raw_masks").version(),
         summary.rows,
         files=summary.files,

@@ -24,6 +24,8 @@ def gold_dataset(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.Mate
     upstream = ("raw_images", "image_quality", "rasterized_masks", "image_groups")
     summary = build_gold(lake, batch, versions=pinned(context, *upstream))
     return written(
+        lake,
+        "gold_dataset",
         summary.version,
         summary.rows,
         boats=summary.boats,

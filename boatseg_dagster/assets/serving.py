@@ -42,6 +42,8 @@ def batch_predictions(
     for image_id, message in scored.unreadable.items():
         context.log.warning(f"{image_id} could not be scored: {message}")
     return written(
+        lake,
+        "predictions",
         scored.version,
         scored.images,
         model=f"{model.name} version {model.version}",
@@ -68,6 +70,8 @@ def drift(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.Materialize
         lake, batch, settings, gold_version=model.gold_version, model_version=version
     )
     return written(
+        lake,
+        "drift",
         lake.table("drift").version(),
         len(rows),
         model_version=version,

@@ -16,14 +16,16 @@ from boatseg_dagster.resources import Boatseg
 @dg.asset(partitions_def=batches, deps=[raw_images], **asset_args("silver", table="image_quality"))
 def image_quality(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.MaterializeResult[Any]:
     """Measurements and the verdict per image, judged by the criteria in the settings."""
-    settings = boatseg.settings()
+    lake, settings = boatseg.lake(), boatseg.settings()
     summary = judge_batch(
-        boatseg.lake(),
+        lake,
         context.partition_key,
         settings,
         version=pinned(context, "raw_images").get("raw_images"),
     )
     return written(
+        lake,
+        "image_quality",
         summary.version,
         summary.images,
         passed=summary.passed,
@@ -45,13 +47,16 @@ def rasterized_masks(
 
     Rows that cannot be used are in the table ``label_issues`` with the reason.
     """
+    lake = boatseg.lake()
     summary = rasterize_batch(
-        boatseg.lake(),
+        lake,
         context.partition_key,
         boatseg.settings(),
         versions=pinned(context, "raw_images"),
     )
     return written(
+        lake,
+        "rasterized_masks",
         summary.version,
         summary.masks,
         boats=summary.boats,
@@ -63,8 +68,11 @@ def rasterized_masks(
 @dg.asset(partitions_def=batches, deps=[raw_images], **asset_args("silver", table="image_groups"))
 def image_groups(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.MaterializeResult[Any]:
     """Images that show the same place, found from their pixels, and the split they share."""
-    summary = group_batch(boatseg.lake(), context.partition_key, boatseg.settings())
+    lake = boatseg.lake()
+    summary = group_batch(lake, context.partition_key, boatseg.settings())
     return written(
+        lake,
+        "image_groups",
         summary.version,
         summary.images,
         groups=summary.groups,

@@ -131,7 +131,7 @@ def test_tables_report_rows_version_and_pictures(
     event = next(e for e in events if e.partition in (first, None))
     found = event.metadata
 
-    assert {"dagster/row_count", "delta_version"} <= set(found)
+    assert {"dagster/row_count", "dagster/partition_row_count", "delta_version"} <= set(found)
     assert keys - {"quarantined"} <= set(found)
     assert event.tags["dagster/data_version"] == str(found["delta_version"].value)
     for name, value in found.items():
