@@ -6,7 +6,6 @@ instance, so ``boatseg dev`` shows afterwards exactly what happened.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,8 +69,6 @@ class LocalPipeline:
         self._settle()
         runs = 0
         for _ in range(_MAX_TICKS):
-            # What the sensor logs is meant for its own page in the UI.
-            logging.getLogger("dagster").setLevel(logging.ERROR)
             context = dg.build_sensor_context(
                 instance=self.instance, resources={"boatseg": self.boatseg}
             )

@@ -34,8 +34,7 @@ def landing_sensor(
     partitions = new_partitions(instance, sealed_batches(lake))
     if "" in in_flight(instance, load_labels.name):
         return dg.SensorResult([], dynamic_partitions_requests=partitions)
-    if labels := new_files(lake, settings):
-        context.log.info(f"{len(labels)} new label files are loaded before any batch is built")
+    if new_files(lake, settings):
         request = dg.RunRequest(job_name=load_labels.name)
         return dg.SensorResult([request], dynamic_partitions_requests=partitions)
     outstanding = outdated_batches(lake, settings)

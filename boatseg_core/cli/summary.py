@@ -21,6 +21,8 @@ _METRICS = (
     "floor_per_image_iou",
     "dataset_iou",
     "empty_false_positive_rate",
+    "images",
+    "boat_images",
 )
 _SHOWN = (
     "files",
@@ -130,7 +132,8 @@ def _model(settings: Settings) -> None:
         ("empty images with a false alarm", metrics["empty_false_positive_rate"], 0.0),
     )
     columns = ("model", "predicting nothing")
-    print_table(("on the test split", *columns), rows, right=columns)
+    tested = f"on {metrics['images']:.0f} test images, {metrics['boat_images']:.0f} with a {thing}"
+    print_table((tested, *columns), rows, right=columns)
 
 
 def _times(seconds: Mapping[str, float]) -> None:
