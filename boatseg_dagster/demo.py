@@ -22,6 +22,7 @@ batch_size = 16
 max_steps = 250
 validations = 3
 valid_images = 40
+positive_share = 0.6
 
 [tune]
 trials = 3

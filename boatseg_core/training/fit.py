@@ -54,11 +54,13 @@ def train(
     on_epoch: OnEpoch | None = None,
     progress: bool = True,
 ) -> TrainResult:
-    """Train on ``train``, choose on ``valid``, measure once on ``test``, export.
+    """Train on ``train``, choose weights and threshold on ``valid``, measure once on ``test``.
+
+    The test goes through the exported model and the predictor, as every later use does.
 
     Args:
         gold: A pinned version of the data set.
-        settings: ``train`` says how, ``predict.threshold`` what counts as predicted.
+        settings: ``train`` says how; during training ``predict.threshold`` counts as predicted.
         overrides: Fields of ``settings.train`` to replace, such as a study's best parameters.
         work: Folder for the checkpoint and the model folder; created.
         on_epoch: Called with each validation's entry; what it raises ends the training.
@@ -72,26 +74,29 @@ def train(
             is no longer a number, memory runs out, or the exported model computes something else.
         ImageError: An image of gold no longer decodes.
     """
-    from boatseg_core.training.evaluate import evaluate
+    from boatseg_core.inference.predictor import Predictor
+    from boatseg_core.inference.spec import ModelSpec
     from boatseg_core.training.export import export
+    from boatseg_core.training.operating_point import choose_threshold, measure
 
     started = time.monotonic()
     chosen = resolve(settings, overrides)
     check_splits(gold, ("train", "valid", "test"))
     fitted = fit(gold, settings, chosen, work=work, on_epoch=on_epoch, progress=progress)
-    metrics = evaluate(
-        fitted.network,
+    params = {**chosen.model_dump(mode="json"), "best_step": fitted.best_step}
+    folder = export(fitted.network, work / "model", settings, chosen, {}, params, gold.version)
+    threshold, _ = choose_threshold(
+        Predictor.load(folder),
         gold,
-        "test",
-        threshold=settings.predict.threshold,
+        min_area=settings.predict.min_area,
+        limit=chosen.valid_images,
         threads=chosen.threads,
     )
-    params = {
-        **chosen.model_dump(mode="json"),
-        "threshold": settings.predict.threshold,
-        "best_step": fitted.best_step,
-    }
-    folder = export(fitted.network, work / "model", settings, chosen, metrics, params, gold.version)
+    params["threshold"] = threshold
+    spec = ModelSpec.load(folder).model_copy(update={"threshold": threshold, "params": params})
+    spec.save(folder)
+    metrics = measure(Predictor.load(folder), gold, "test", threads=chosen.threads)
+    spec.model_copy(update={"metrics": metrics}).save(folder)
     return TrainResult(
         folder=folder,
         history=fitted.history,

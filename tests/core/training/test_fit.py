@@ -16,9 +16,9 @@ from boatseg_core.inference.predictor import Predictor
 from boatseg_core.inference.spec import ModelSpec
 from boatseg_core.metrics import IouAccumulator, selection_score
 from boatseg_core.training import fit as fit_module
-from boatseg_core.training.evaluate import evaluate
 from boatseg_core.training.fit import check_splits, epoch_lengths, fit, resolve, train
 from boatseg_core.training.model import Segmenter, pixel_counts
+from boatseg_core.training.operating_point import THRESHOLDS
 
 
 def test_train_gives_a_folder_that_the_predictor_loads(gold, settings, tmp_path, capsys):
@@ -28,7 +28,7 @@ def test_train_gives_a_folder_that_the_predictor_loads(gold, settings, tmp_path,
     assert result.gold_version == gold.version and result.best_step in (2, 4)
     assert result.metrics["images"] == 5 and result.metrics["boat_images"] == 3
     assert result.metrics["floor_per_image_iou"] == pytest.approx(2 / 5)
-    assert result.params["max_steps"] == 4 and result.params["threshold"] == 0.5
+    assert result.params["max_steps"] == 4 and result.params["threshold"] in THRESHOLDS
     for entry in told:
         assert entry["train_images"] == 2 * 4 and entry["valid_images"] == 5
         assert entry["score"] == pytest.approx(
@@ -41,6 +41,7 @@ def test_train_gives_a_folder_that_the_predictor_loads(gold, settings, tmp_path,
 
     spec = ModelSpec.load(result.folder)
     assert spec.gold_version == gold.version and spec.params["crop"] == 64
+    assert spec.threshold == result.params["threshold"]
     assert spec.metric("boat_iou") == pytest.approx(result.metrics["boat_iou"])
     predictions = Predictor.load(result.folder).predict_arrays([np.zeros((100, 70, 3), np.uint8)])
     assert predictions[0].mask().shape == (100, 70)
@@ -99,23 +100,6 @@ def test_the_best_weights_come_back_and_not_the_last(gold, settings, tmp_path, m
     assert all(torch.equal(found[name], kept[0][name]) for name in found)
     assert not all(torch.equal(found[name], kept[1][name]) for name in found)
     assert not fitted.network.training
-
-
-def test_evaluate_agrees_with_counting_by_hand(gold):
-    class Bright(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.unused = torch.nn.Parameter(torch.zeros(1))
-
-        def forward(self, images):
-            return (images.mean(1, keepdim=True) - 0.5) * 20
-
-    found = evaluate(Bright().eval(), gold, "test", threshold=0.5)
-    expected = IouAccumulator()
-    for item in gold.samples("test"):
-        expected.update(item.image.mean(2) / 255 > 0.5, item.mask)
-    assert found == pytest.approx(expected.compute())
-    assert found["boat_iou"] > 0.9
 
 
 def test_pixel_counts_are_those_of_the_metrics():
@@ -245,7 +229,7 @@ def test_importing_the_entrance_is_cheap():
     code = (
         "import sys, boatseg_core.training.fit, boatseg_core.training.tune, "
         "boatseg_core.training.tracking, boatseg_core.training.export, "
-        "boatseg_core.training.evaluate, boatseg_core.training.network, "
+        "boatseg_core.training.operating_point, boatseg_core.training.network, "
         "boatseg_core.training.losses\n"
         "heavy = {'torch', 'pytorch_lightning', 'mlflow', 'optuna', 'onnxruntime', 'timm'}\n"
         "print(sorted(heavy & set(sys.modules)))"
