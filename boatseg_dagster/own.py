@@ -11,7 +11,9 @@ from boatseg_core.cli.summary import figures, print_summary
 from boatseg_core.config import Settings, load_settings
 from boatseg_core.errors import InputError
 from boatseg_core.inference.backlog import unscored_batches
-from boatseg_core.labels.ingest import discover as discover_labels
+from boatseg_core.ingest.discover import discover
+from boatseg_core.labels.ingest import check_usable
+from boatseg_core.lake import Lake
 from boatseg_core.registry.lookup import version_of
 from boatseg_dagster.local import LocalPipeline
 
@@ -31,8 +33,12 @@ def run_own(settings: Settings, images: Path, masks: Path) -> None:
     if not masks.exists():
         raise InputError(f"--masks {masks} does not exist: name the CSV file with the masks")
     settings = _remember(settings, images.absolute(), masks.absolute())
-    discover_labels(settings)  # a CSV without the right columns is said before anything is done
+    check_usable(settings)
     say(f"boatseg run in {settings.paths.root}", "bold")
+    found = discover(Lake.from_settings(settings), settings)
+    if not found.listed and not found.unsettled:
+        endings = ", ".join(settings.landing.suffixes)
+        raise InputError(f"--images {images} holds no file that ends in {endings}")
     pipeline = LocalPipeline(settings, note)
     ingest(pipeline)
     learn(pipeline)

@@ -100,6 +100,25 @@ def new_files(lake: Lake, settings: Settings) -> list[LabelFile]:
     return [file for file in _unknown(lake, settings, 0) if _has_columns(file, settings)]
 
 
+def check_usable(settings: Settings) -> None:
+    """Make sure that at least one label file has the two columns, before anything is done.
+
+    Raises:
+        InputError: There is no label file, or none can be used; the first one's problem is named.
+    """
+    files = discover(settings)
+    if not files:
+        raise InputError(f"{settings.labels_path} holds no CSV file with masks")
+    problems: list[InputError] = []
+    for file in files:
+        try:
+            next(_rows(file, settings), None)
+        except InputError as error:
+            problems.append(error)
+    if len(problems) == len(files):
+        raise problems[0]
+
+
 def load(lake: Lake, settings: Settings) -> LoadSummary:
     """Append every new or changed label file to ``raw_masks``, exactly once.
 

@@ -1,0 +1,69 @@
+"""What a user gets who points the pipeline at the wrong things."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.pictures import drop, encoded, texture
+
+from boatseg_core.config import Settings, load_settings
+from boatseg_core.errors import InputError
+from boatseg_dagster.own import run_own
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setenv("BOATSEG_HOME", "")
+    monkeypatch.delenv("BOATSEG_HOME")
+    return load_settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    drop(tmp_path / "images", "a.jpg", encoded(texture(1)))
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> Path:
+    return drop(tmp_path, "masks.csv", b"ImageId,EncodedPixels\na.jpg,1 3\n")
+
+
+def test_a_missing_images_folder(settings: Settings, tmp_path: Path, masks: Path) -> None:
+    with pytest.raises(InputError, match="nowhere is not a folder"):
+        run_own(settings, tmp_path / "nowhere", masks)
+
+
+def test_an_empty_images_folder(settings: Settings, tmp_path: Path, masks: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"empty holds no file that ends in \.jpg"):
+        run_own(settings, tmp_path / "empty", masks)
+
+
+def test_a_missing_csv(settings: Settings, tmp_path: Path, images: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.csv does not exist"):
+        run_own(settings, images, tmp_path / "nothing.csv")
+
+
+def test_a_csv_without_the_two_columns(settings: Settings, tmp_path: Path, images: Path) -> None:
+    wrong = drop(tmp_path, "wrong.csv", b"picture,rle\na.jpg,1 3\n")
+    with pytest.raises(InputError, match=r"wrong\.csv.*EncodedPixels"):
+        run_own(settings, images, wrong)
+
+
+def test_a_home_that_belongs_to_other_images(
+    settings: Settings, tmp_path: Path, images: Path, masks: Path
+) -> None:
+    settings.paths.create()
+    settings.paths.config_file.write_text('[landing]\nimages = "/elsewhere"\n')
+    with pytest.raises(InputError, match="takes its images from /elsewhere"):
+        run_own(settings, images, masks)
+
+
+def test_too_few_images_to_train_on(settings: Settings, images: Path, masks: Path) -> None:
+    from boatseg_dagster.local import StageError
+
+    with pytest.raises(StageError, match=r"split of gold version \d+ has no image"):
+        run_own(settings, images, masks)
