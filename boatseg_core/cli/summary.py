@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,14 +51,24 @@ def print_summary(
     out().print()
     if page is not None:
         say(f"Pictures    {page.as_uri()}", "bold")
-    home = "" if settings.home == Path(".boatseg") else f" --home {settings.home}"
-    say("Try next    make dev" if not home else f"Try next    boatseg dev{home}")
+    default = settings.paths.root == Path(".boatseg").absolute()
+    home = "" if default else f" --home {settings.paths.root}"
+    boatseg = _command()
+    say("Try next    make dev" if default else f"Try next    {boatseg} dev{home}")
     say(
-        f'            boatseg sql{home} "select split, count(*) images, sum(boat_count) boats '
+        f'            {boatseg} sql{home} "select split, count(*) images, sum(boat_count) boats '
         'from gold_dataset group by all"'
     )
-    example = _example(lake, settings)
-    say(f"            boatseg predict{home} {example}")
+    say(f"            {boatseg} predict{home} {_example(lake, settings)}")
+
+
+def _command() -> str:
+    """How to call us again: `make demo` runs us from a virtual environment that is on no path."""
+    called = Path(sys.argv[0])
+    if shutil.which("boatseg") or called.name != "boatseg":
+        return "boatseg"
+    here = called.absolute()
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
 
 
 def _tables(lake: Lake) -> None:
