@@ -75,25 +75,25 @@ def build_gold(
     )
 
 
-def expected_rows(lake: Lake) -> dict[str, int]:
-    """Count, batch by batch, the images that belong in gold by the newest silver tables."""
+IDENTITY = ("image_id", "batch_id", "sha256", "label_version", "group_id", "split")
+"""Columns that say which picture, mask and split a row of gold was made from."""
+
+
+def expected_rows(lake: Lake) -> pl.LazyFrame:
+    """List what belongs in gold by the newest silver tables: the columns of ``IDENTITY``."""
+    keys = ["image_id", "batch_id"]
     newest = lake.scan("files").group_by("image_id").agg(newest=pl.col("batch_id").max())
-    counts = (
+    return (
         lake.scan("rasterized_masks")
         .filter(pl.col("rejected_rows") == 0)
-        .select("image_id", "batch_id")
-        .join(
-            lake.scan("image_quality").filter("passed").select("image_id", "batch_id"),
-            on=["image_id", "batch_id"],
-            how="semi",
-        )
+        .select(*keys, "label_version")
+        .join(lake.scan("image_quality").filter("passed").select(keys), on=keys, how="semi")
+        .join(lake.scan("raw_images").select(*keys, "sha256"), on=keys)
+        .join(lake.scan("image_groups").select(*keys, "group_id", "split"), on=keys)
         .join(newest, on="image_id")
         .filter(pl.col("batch_id") == pl.col("newest"))
-        .group_by("batch_id")
-        .len()
-        .collect()
+        .select(IDENTITY)
     )
-    return dict(counts.iter_rows())
 
 
 def _plan(lake: Lake, batch_id: str, pinned: Mapping[str, int]) -> pl.DataFrame:

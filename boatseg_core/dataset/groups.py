@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import random
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,59 +68,70 @@ def group_batch(lake: Lake, batch_id: str, settings: Settings) -> GroupSummary:
     Raises:
         LakeError: Other batches kept being grouped at the same moment.
     """
-    lake.create("image_groups")
     for _ in range(_ATTEMPTS):
-        before = lake.table("image_groups").version()
-        known = lake.read("image_groups", version=before).filter(pl.col("batch_id") != batch_id)
+        table = lake.create("image_groups")
+        known = lake.read("image_groups", version=table.version())
         rows = _assign(lake, batch_id, known, settings.split)
-        version = lake.replace_batch("image_groups", batch_id, rows)
-        # Another batch committed between our read and our write may hold windows of the same
-        # place: only the writer that saw everything before it may stop here.
-        if version == before + 1:
+        # Another batch may hold windows of the same place: it must not be grouped between our
+        # read and our write.
+        version = lake.replace_batch_after("image_groups", batch_id, rows, table.version())
+        if version is not None:
             return GroupSummary(
                 images=rows.height,
                 groups=rows["group_id"].n_unique(),
                 excluded=rows.filter(pl.col("split") == EXCLUDED).height,
                 version=version,
             )
+        time.sleep(random.uniform(0, 0.5))
     raise LakeError(f"batch {batch_id} could not be grouped: too many batches at once, try again")
 
 
 def _assign(lake: Lake, batch_id: str, known: pl.DataFrame, split: Split) -> pl.DataFrame:
+    """Give the batch's images the groups they have, or those of the images they overlap."""
     columns = ["image_id", "batch_id", "sha256", "tiles"]
-    fresh = lake.read("raw_images", columns, batch_id=batch_id).sort("image_id")
+    keys = ["image_id", "batch_id"]
+    mine = lake.read("raw_images", columns, batch_id=batch_id)
     others = known["batch_id"].unique().to_list()
-    older = (
-        lake.scan("raw_images")
-        .select(columns)
-        .filter(pl.col("batch_id").is_in(others))
-        .collect()
-        .join(known, on=["image_id", "batch_id"], how="inner", maintain_order="left")
+    grouped = (
+        pl.concat([_of_batches(lake, columns, others).filter(pl.col("batch_id") != batch_id), mine])
+        # An excluded image joins nothing: through it, groups of two splits would become one.
+        .join(known.filter(pl.col("split") != EXCLUDED), on=keys, maintain_order="left")
     )
-    images = pl.concat([older.select(columns), fresh])
+    fresh = mine.join(grouped, on=keys, how="anti").sort("image_id")
+    images = pl.concat([grouped.select(columns), fresh])
     joined = _UnionFind(images.height)
-    for left, right in _overlaps(images, older.height):
+    for left, right in _overlaps(images, grouped.height):
         joined.union(left, right)
-    roots = [joined.find(i) for i in range(images.height)]
-    settled: dict[int, set[tuple[str, str]]] = {}
-    for i, (group_id, name) in enumerate(older.select("group_id", "split").iter_rows()):
-        if name != EXCLUDED:
-            # Not the split on record: the settings may have changed, and all batches follow.
-            settled.setdefault(roots[i], set()).add((group_id, split_of(group_id, split)))
+    settled: dict[int, set[str]] = {}
+    for i, group_id in enumerate(grouped["group_id"].to_list()):
+        settled.setdefault(joined.find(i), set()).add(group_id)
     first: dict[int, str] = {}
-    rows: list[tuple[str, str, str, str]] = []
-    for i, image_id in enumerate(fresh["image_id"].to_list(), start=older.height):
-        known_groups = settled.get(roots[i], set())
-        splits = {name for _, name in known_groups}
-        if not known_groups:
-            group_id = first.setdefault(roots[i], image_id)
-            rows.append((image_id, batch_id, group_id, split_of(group_id, split)))
-        else:
-            group_id = min(group for group, _ in known_groups)
-            name = splits.pop() if len(splits) == 1 else EXCLUDED
-            rows.append((image_id, batch_id, group_id, name))
-    names = ("image_id", "batch_id", "group_id", "split")
-    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+    rows: list[tuple[str, str]] = list(
+        grouped.filter(pl.col("batch_id") == batch_id).select("image_id", "group_id").iter_rows()
+    )
+    splits = {group_id: split_of(group_id, split) for group_id in grouped["group_id"].unique()}
+    excluded: set[str] = set()
+    for i, image_id in enumerate(fresh["image_id"].to_list(), start=grouped.height):
+        root = joined.find(i)
+        found = settled.get(root)
+        group_id = min(found) if found else first.setdefault(root, image_id)
+        splits.setdefault(group_id, split_of(group_id, split))
+        if found and len({splits[name] for name in found}) > 1:
+            excluded.add(image_id)
+        rows.append((image_id, group_id))
+    return pl.DataFrame(
+        [
+            (image_id, batch_id, group_id, EXCLUDED if image_id in excluded else splits[group_id])
+            for image_id, group_id in rows
+        ],
+        schema=dict.fromkeys(("image_id", "batch_id", "group_id", "split"), pl.String),
+        orient="row",
+    )
+
+
+def _of_batches(lake: Lake, columns: list[str], batch_ids: list[str]) -> pl.DataFrame:
+    frame = lake.scan("raw_images").select(columns).filter(pl.col("batch_id").is_in(batch_ids))
+    return frame.collect()
 
 
 def _overlaps(images: pl.DataFrame, first_new: int) -> list[tuple[int, int]]:

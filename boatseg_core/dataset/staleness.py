@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from boatseg_core.config import Settings
-from boatseg_core.dataset.gold import expected_rows
+from boatseg_core.dataset.gold import IDENTITY, expected_rows
 from boatseg_core.dataset.groups import EXCLUDED, split_of
 from boatseg_core.ingest.quality import criteria_hash
 from boatseg_core.ingest.reconcile import incomplete_batches, sealed_batches
@@ -47,9 +47,15 @@ def _criteria_differ(lake: Lake, settings: Settings) -> list[str]:
 
 
 def _gold_differs(lake: Lake) -> list[str]:
-    expected = expected_rows(lake)
-    actual = lake.counts("gold_dataset")
-    return [b for b in expected.keys() | actual.keys() if expected.get(b, 0) != actual.get(b, 0)]
+    expected = expected_rows(lake).collect()
+    actual = lake.read("gold_dataset", IDENTITY)
+    differing = pl.concat(
+        [
+            expected.join(actual, on=IDENTITY, how="anti"),
+            actual.join(expected, on=IDENTITY, how="anti"),
+        ]
+    )
+    return differing["batch_id"].unique().to_list()
 
 
 def _split_differs(lake: Lake, settings: Settings) -> list[str]:

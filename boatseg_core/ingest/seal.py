@@ -52,7 +52,9 @@ def seal(lake: Lake, settings: Settings) -> Sealed:
             return Sealed({}, found)
         rows = _cut(found.new, settings, count)
         batches = dict(rows.group_by("batch_id", maintain_order=True).len().iter_rows())
-        committed = lake.append("files", rows, app_id=_APP_ID, app_version=count + len(batches))
+        committed = lake.append(
+            "files", rows, app_id=_APP_ID, app_version=count + len(batches), app_after=count
+        )
         if committed is not None:
             return Sealed(batches, found)
     raise LakeError(f"other processes kept sealing first, {_ATTEMPTS} times: try again")

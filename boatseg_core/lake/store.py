@@ -87,6 +87,10 @@ class Lake:
                 self.uri(name), version=version, storage_options=self.storage_options or None
             )
         except TableNotFoundError as error:
+            if version is not None and self.exists(name):
+                raise LakeError(
+                    f"table {name} no longer has version {version}: its log has been cleaned up"
+                ) from error
             raise LakeError(
                 f"table {name} does not exist yet in {self.root}: run the pipeline first"
             ) from error
@@ -112,6 +116,9 @@ class Lake:
                     partition_by=list(spec.partition_by) or None,
                     name=name,
                     description=spec.description,
+                    # Models name the version they were trained on: it can be read for a year,
+                    # for as long as nobody vacuums.
+                    configuration={"delta.logRetentionDuration": "interval 365 days"},
                     storage_options=self.storage_options or None,
                 )
             except OSError as error:
@@ -258,7 +265,13 @@ class Lake:
     # Writing
 
     def append(
-        self, name: str, data: Data, *, app_id: str | None = None, app_version: int = 1
+        self,
+        name: str,
+        data: Data,
+        *,
+        app_id: str | None = None,
+        app_version: int = 1,
+        app_after: int | None = None,
     ) -> int | None:
         """Append rows, at most once for an application transaction.
 
@@ -268,6 +281,8 @@ class Lake:
             app_id: Name of the application transaction; a second append under the same name and
                 a version that is not higher is skipped, whoever makes it.
             app_version: Version of the application transaction.
+            app_after: Commit only if the transaction's version is still this one (0 for none):
+                whoever committed in between has changed what the rows were made from.
 
         Returns:
             New Delta version, or ``None`` when the transaction had already been committed.
@@ -285,8 +300,8 @@ class Lake:
             max_commit_retries=0,
         )
         for attempt in range(_ATTEMPTS):
-            seen = table.transaction_version(app_id)
-            if seen is not None and seen >= app_version:
+            seen = table.transaction_version(app_id) or 0
+            if seen >= app_version or (app_after is not None and seen != app_after):
                 return None
             try:
                 return self._write(table, arrow, spec, mode="append", commit=properties)
@@ -296,6 +311,25 @@ class Lake:
                 _back_off(attempt)
                 table = self.table(name)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def replace_batch_after(self, name: str, batch_id: str, data: Data, version: int) -> int | None:
+        """Replace one batch only if nobody has written to the table since a version.
+
+        For rows that were made from the table's other batches.
+
+        Args:
+            name: Table partitioned by ``batch_id``.
+            batch_id: The batch; every row of ``data`` has to carry it.
+            data: The batch's rows, all of them; may be empty.
+            version: Delta version the rows were made from.
+
+        Returns:
+            ``version + 1``, or ``None`` when another process was faster.
+        """
+        try:
+            return self._replace(name, batch_id, data, self.table(name, version), retries=0)
+        except CommitFailedError:
+            return None
 
     def replace_batch(self, name: str, batch_id: str, data: Data) -> int:
         """Replace one batch of a table in a single atomic commit.
@@ -312,29 +346,33 @@ class Lake:
             LakeError: The batch id is not one, the table has no batches, the disk refuses, or
                 another process wrote the same batch meanwhile.
         """
-        spec = _spec(name)
-        if spec.partition_by != ("batch_id",):
-            raise LakeError(f"table {name} is not partitioned by batch_id")
-        check_batch_id(batch_id)
-        table = self.create(name)
         try:
             # Conflicts with other batches are resolved inside delta-rs, which only has to write a
             # new log entry; of two writers of the SAME batch the later one fails for real.
-            return self._write(
-                table,
-                _conform(data, spec),
-                spec,
-                mode="overwrite",
-                predicate=f"batch_id = '{batch_id}'",
-                commit=CommitProperties(
-                    custom_metadata={"boatseg.batch_id": batch_id}, max_commit_retries=50
-                ),
-            )
+            return self._replace(name, batch_id, data, self.create(name), retries=50)
         except CommitFailedError as error:
             raise LakeError(
                 f"batch {batch_id} of table {name} was not written, since another process wrote "
                 f"it at the same time: run it again ({error})"
             ) from error
+
+    def _replace(
+        self, name: str, batch_id: str, data: Data, table: DeltaTable, *, retries: int
+    ) -> int:
+        spec = _spec(name)
+        if spec.partition_by != ("batch_id",):
+            raise LakeError(f"table {name} is not partitioned by batch_id")
+        check_batch_id(batch_id)
+        return self._write(
+            table,
+            _conform(data, spec),
+            spec,
+            mode="overwrite",
+            predicate=f"batch_id = '{batch_id}'",
+            commit=CommitProperties(
+                custom_metadata={"boatseg.batch_id": batch_id}, max_commit_retries=retries
+            ),
+        )
 
     def _write(
         self,

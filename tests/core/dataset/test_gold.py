@@ -238,3 +238,13 @@ def test_an_image_of_gold_that_no_longer_decodes_is_named(filled: Lake) -> None:
 
     with pytest.raises(ImageError, match=r"gold image \d\d\.jpg"):
         list(GoldDataset(filled).samples("train"))
+
+
+def test_masks_newer_than_gold_are_noticed_after_a_crash(filled: Lake, settings: Settings) -> None:
+    """The run was killed between the silver tables and gold; the number of rows is the same."""
+    (batch,) = filled.counts("gold_dataset")
+    write_labels(settings, {"04.jpg": [rle.encode(boat(50, 60))]}, "corrected.csv")
+    load(filled, settings)
+    rasterize_batch(filled, batch, settings)
+
+    assert outdated_batches(filled, settings) == {batch: "gold is not up to date"}

@@ -123,3 +123,40 @@ def test_the_split_of_a_name_never_changes() -> None:
 
 
 PINNED = {"00003e153.jpg": "train", "a": "train", "b": "valid", "c": "train", "é/x.png": "test"}
+
+
+def test_grouping_a_batch_again_moves_nothing_that_a_later_bridge_would_join(
+    lake: Lake, settings: Settings
+) -> None:
+    names = split_names(Split())
+    first = ingest(lake, settings, {names["train"]: window(0), names["test"]: window(2)})
+    group_batch(lake, first, settings)
+    second = ingest(lake, settings, {"bridge.jpg": window(1)})
+    group_batch(lake, second, settings)
+    before = lake.read("image_groups").sort("image_id")
+
+    group_batch(lake, first, settings)
+    group_batch(lake, second, settings)
+
+    assert lake.read("image_groups").sort("image_id").equals(before)
+
+
+def test_a_batch_grouped_in_between_is_seen(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ingest(lake, settings, {"a.jpg": window(0)})
+    second = ingest(lake, settings, {"b.jpg": window(1)})
+    real, interrupted = Lake.replace_batch_after, []
+
+    def slow(self: Lake, name: str, batch: str, data: pl.DataFrame, version: int) -> int | None:
+        if not interrupted:
+            interrupted.append(batch)
+            group_batch(lake, first, settings)  # the other process is faster
+        return real(self, name, batch, data, version)
+
+    monkeypatch.setattr(Lake, "replace_batch_after", slow)
+    group_batch(lake, second, settings)
+
+    found = groups(lake)
+    assert interrupted == [second]
+    assert found["a.jpg"] == found["b.jpg"]
