@@ -50,7 +50,7 @@ def run_demo(settings: Settings, *, images: int, seed: int) -> None:
     """
     home = settings.paths.create()
     if not home.config_file.exists():
-        home.config_file.write_text(_SETTINGS)
+        home.write_config(_SETTINGS)
         settings = load_settings(home=home.root)
     say(f"boatseg demo in {home.root}", "bold")
     pipeline = LocalPipeline(settings, note)

@@ -133,10 +133,10 @@ def _remember(settings: Settings, images: Path, masks: Path) -> Settings:
     file = settings.paths.create().config_file
     text = (
         "# Written by `boatseg run`; more settings can be added, `boatseg config` lists them.\n"
-        f"[landing]\nimages = {json.dumps(str(images))}\nlabels = {json.dumps(str(masks))}\n"
+        f"[landing]\nimages = {_toml_string(images)}\nlabels = {_toml_string(masks)}\n"
     )
     if not file.exists():
-        file.write_text(text, encoding="utf-8")
+        settings.paths.write_config(text)
     found = load_settings(home=settings.paths.root)
     if (found.images_folder, found.labels_path) != (images, masks):
         raise InputError(
@@ -144,3 +144,16 @@ def _remember(settings: Settings, images: Path, masks: Path) -> Settings:
             f"masks from {found.labels_path}: name another home with --home, or change {file}"
         )
     return found
+
+
+def _toml_string(path: Path) -> str:
+    """Write a path as a TOML basic string (https://toml.io/en/v1.0.0#string)."""
+    text = str(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the name {text!r} is not valid UTF-8 and cannot be kept in a settings file: rename it"
+        ) from error
+    # JSON's escapes are TOML's, but for surrogate pairs (kept out here) and DEL (not escaped).
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

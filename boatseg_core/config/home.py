@@ -82,3 +82,23 @@ class Home:
                 "(or --home) to a folder on a disk you can write to"
             ) from error
         return self
+
+    def write_config(self, text: str) -> None:
+        """Write the home's settings file so that a reader sees all of it or none of it.
+
+        Args:
+            text: TOML.
+
+        Raises:
+            ConfigError: The file cannot be written.
+        """
+        temporary = self.root / f".{self.config_file.name}.{os.getpid()}.part"
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self.config_file)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise ConfigError(
+                f"{self.config_file} cannot be written ({error.strerror}): make room, or name "
+                "another home with --home"
+            ) from error

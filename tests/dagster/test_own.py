@@ -9,7 +9,7 @@ from support.pictures import drop, encoded, texture
 
 from boatseg_core.config import Settings, load_settings
 from boatseg_core.errors import InputError
-from boatseg_dagster.own import run_own
+from boatseg_dagster.own import _remember, run_own
 
 
 @pytest.fixture
@@ -60,6 +60,25 @@ def test_a_home_that_belongs_to_other_images(
     settings.paths.config_file.write_text('[landing]\nimages = "/elsewhere"\n')
     with pytest.raises(InputError, match="takes its images from /elsewhere"):
         run_own(settings, images, masks)
+
+
+@pytest.mark.parametrize(
+    "name", ["🚢", 'a "quoted" \\ name', "tab\tnew\nline\x01\x1f", "del\x7f", "Küste ñ"]
+)
+def test_any_name_is_remembered(settings: Settings, tmp_path: Path, name: str, masks: Path) -> None:
+    (tmp_path / name).mkdir()
+
+    found = _remember(settings, tmp_path / name, masks)
+
+    assert found.images_folder == tmp_path / name
+    assert load_settings(home=settings.paths.root).labels_path == masks
+    assert not list(settings.paths.root.glob(".*.part"))
+
+
+def test_a_name_that_is_no_text(settings: Settings, tmp_path: Path, masks: Path) -> None:
+    with pytest.raises(InputError, match="not valid UTF-8"):
+        _remember(settings, tmp_path / "\udcff", masks)
+    assert not settings.paths.config_file.exists()
 
 
 def test_too_few_images_to_train_on(settings: Settings, images: Path, masks: Path) -> None:
