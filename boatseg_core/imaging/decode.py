@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from typing import Final
 
 import numpy as np
@@ -29,9 +28,9 @@ REASONS: Final = {
 
 DEFAULT_MAX_PIXELS: Final = 80_000_000
 
-# Our own bound is checked before a pixel is decoded; Pillow's is a mere warning below twice its
-# value, and that warning cannot be silenced per thread.
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+# Our own bound is checked before a pixel is decoded. Pillow's is one value for the whole process:
+# it would overrule any decode.max_pixels above it.
+Image.MAX_IMAGE_PIXELS = None
 
 
 def open_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
@@ -46,10 +45,13 @@ def open_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Im
     """
     if not data:
         raise ImageError("empty", "the file has no bytes")
+    canvas = _webp_canvas(data)
+    if canvas is not None:
+        _check_size(*canvas, max_pixels)
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise ImageError("too_many_pixels", f"the picture is too large: {error}") from error
+    except MemoryError:  # says nothing about the file
+        raise
     except UnidentifiedImageError:
         head = data[:8].hex(" ")
         raise ImageError(
@@ -57,11 +59,7 @@ def open_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Im
         ) from None
     except Exception as error:  # Pillow's parsers raise many kinds on hostile headers
         raise ImageError("corrupt", f"the header is damaged: {_say(error)}") from error
-    if image.width * image.height > max_pixels:
-        raise ImageError(
-            "too_many_pixels",
-            f"{image.width}x{image.height} pixels are more than the {max_pixels} allowed",
-        )
+    _check_size(image.width, image.height, max_pixels)
     return image
 
 
@@ -74,6 +72,8 @@ def load_rgb(image: Image.Image) -> Image.Image:
     try:
         image.load()
         upright = ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
     except Exception as error:  # as above: OSError, SyntaxError, ValueError, struct.error, ...
         text = _say(error)
         kind = "truncated" if "truncated" in text or "Truncated" in text else "corrupt"
@@ -100,6 +100,28 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RgbImage:
         ImageError: See :data:`REASONS`.
     """
     return np.asarray(load_rgb(open_image(data, max_pixels=max_pixels)))
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageError(
+            "too_many_pixels",
+            f"{width}x{height} pixels are more than the {max_pixels} allowed",
+        )
+
+
+def _webp_canvas(data: bytes) -> tuple[int, int] | None:
+    """Read the canvas size from an extended WebP header (VP8X; RFC 9649, section 2.7).
+
+    Pillow's WebP plugin allocates two canvases (up to 2**32 pixels each) merely to open a file.
+    The other two headers cannot name more than 2**28 pixels.
+    """
+    if len(data) < 30 or data[:4] != b"RIFF" or data[8:16] != b"WEBPVP8X":
+        return None
+    return (
+        int.from_bytes(data[24:27], "little") + 1,
+        int.from_bytes(data[27:30], "little") + 1,
+    )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

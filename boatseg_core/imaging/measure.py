@@ -50,8 +50,16 @@ def measure(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Measurement
         ImageError: The bytes are not a whole image.
     """
     image = open_image(data, max_pixels=max_pixels)
-    stored_format, stored_mode = image.format or "", image.mode
+    # Pillow calls a JPEG that carries further pictures (a phone's preview or depth map) MPO; the
+    # first picture, the only one read, is a plain JPEG.
+    stored_format = "JPEG" if image.format == "MPO" else image.format or ""
+    stored_mode = image.mode
+    # Asked before the pixels are decoded: a TIFF forgets its orientation once it is applied.
     orientation = _orientation(image)
+    if orientation is None:
+        # A PNG decodes all its pixels to find its EXIF block; after a failure it would hand out
+        # the half-filled picture as whole.
+        image = open_image(data, max_pixels=max_pixels)
     rgb = load_rgb(image)
     grey = rgb.convert("L")
     luminance = np.asarray(grey)
@@ -64,7 +72,7 @@ def measure(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Measurement
         height=rgb.height,
         mode=stored_mode,
         format=stored_format,
-        orientation=orientation,
+        orientation=orientation or 1,
         bits=_bits(stored_mode),
         brightness=brightness,
         contrast=contrast,
@@ -77,11 +85,14 @@ def measure(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Measurement
     )
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int | None:
+    """Read the EXIF orientation, or ``None`` when the file is damaged where it is looked for."""
     try:
         value = image.getexif().get(0x0112, 1)
-    except Exception:  # a damaged EXIF block says nothing about the pixels
-        return 1
+    except MemoryError:
+        raise
+    except Exception:  # the verdict on the file is that of a decode from its start
+        return None
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 

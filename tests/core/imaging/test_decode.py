@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 from support.pictures import encoded, texture
 
 from boatseg_core.errors import ImageError
-from boatseg_core.imaging.decode import REASONS, decode
+from boatseg_core.imaging.decode import REASONS, decode, open_image
 
 
 def refused(data: bytes, **options: int) -> str:
@@ -84,13 +88,69 @@ def test_postscript_is_never_opened() -> None:
     assert refused(eps) == "not_an_image"
 
 
-def test_a_bomb_is_refused_by_its_header() -> None:
+def test_lack_of_memory_is_not_blamed_on_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(texture(1, 32, 32), "PNG")
+
+    def exhausted(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr(ImageFile.ImageFile, "load", exhausted)
+        decode(data)
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr(Image, "open", exhausted)
+        decode(data)
+
+
+def png_header(width: int, height: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data
         return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 9))
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 9))
 
-    assert refused(bomb) == "too_many_pixels"
+
+def test_the_setting_alone_bounds_the_size() -> None:
+    # Pillow itself refuses more than 179 million pixels.
+    with open_image(png_header(20_000, 20_000), max_pixels=400_000_000) as image:
+        assert image.size == (20_000, 20_000)
+    assert refused(png_header(20_000, 20_000), max_pixels=399_999_999) == "too_many_pixels"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the process's size from the kernel")
+def test_a_huge_header_costs_no_memory() -> None:
+    canvas = (65_535 - 1).to_bytes(3, "little")
+    alpha = b"ALPH" + struct.pack("<I", 2) + b"\0\0"
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\x10\0\0\0" + canvas * 2 + alpha
+    webp = b"RIFF" + struct.pack("<I", len(body)) + body
+    bmp = b"BM" + struct.pack("<IIIIiiHHI", 54, 0, 54, 40, 60_000, 60_000, 1, 24, 0) + bytes(20)
+    tiff = io.BytesIO()
+    Image.new("L", (8, 8)).save(tiff, "TIFF", tiffinfo={339: 1})
+    huge = tiff.getvalue()
+    for tag in (256, 257):  # ImageWidth, ImageLength as one 32-bit number
+        at = huge.index(struct.pack("<HHI", tag, 4, 1))
+        huge = huge[: at + 8] + struct.pack("<I", 60_000) + huge[at + 12 :]
+
+    with memory_limit(512 * 2**20):
+        for data in (webp, bmp, huge, png_header(60_000, 60_000)):
+            assert refused(data) == "too_many_pixels"
+
+
+@contextmanager
+def memory_limit(extra: int) -> Iterator[None]:
+    """Let the process's address space grow by so many bytes at most."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + extra, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_a_bomb_is_refused_by_its_header() -> None:
+    assert refused(png_header(20_000, 20_000)) == "too_many_pixels"
     assert refused(encoded(texture(1, 64, 64)), max_pixels=64 * 64 - 1) == "too_many_pixels"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from support.pictures import encoded, texture
 
 from boatseg_core.errors import ImageError
+from boatseg_core.imaging.decode import decode
 from boatseg_core.imaging.fingerprint import BYTES, tile_fingerprints
 from boatseg_core.imaging.measure import measure
 
@@ -89,6 +91,51 @@ def test_damage_is_an_error_not_a_measurement() -> None:
     data = encoded(texture(5))
     with pytest.raises(ImageError):
         measure(data[: len(data) // 2])
+
+
+def verdict(read: Callable[[bytes], object], data: bytes) -> str:
+    try:
+        read(data)
+    except ImageError as error:
+        return error.reason
+    return "fine"
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("turned", [False, True])  # a PNG without EXIF is decoded to look for it
+def test_measuring_refuses_exactly_what_decoding_refuses(format_name: str, turned: bool) -> None:
+    rng = np.random.default_rng(7)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"exif": exif} if turned else {}
+    data = encoded(texture(9, 48, 64), format_name, **options)
+    verdicts = set()
+    for _ in range(300):
+        broken = bytearray(data)
+        broken[int(rng.integers(len(data)))] ^= int(rng.integers(1, 256))
+        found = verdict(measure, bytes(broken))
+        assert found == verdict(decode, bytes(broken))
+        verdicts.add(found)
+    assert len(verdicts) > 1  # some were refused
+
+
+def test_an_orientation_is_read_before_it_is_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = measure(encoded(texture(3, 40, 70), "TIFF", exif=exif))
+
+    assert (found.width, found.height, found.orientation) == (40, 70, 6)
+
+
+def test_a_jpeg_with_further_pictures_is_a_jpeg() -> None:
+    buffer = io.BytesIO()
+    first, second = (Image.fromarray(texture(seed, 64, 64)) for seed in (1, 2))
+    first.save(buffer, "MPO", save_all=True, append_images=[second])
+    assert Image.open(buffer).format == "MPO"
+
+    found = measure(buffer.getvalue())
+
+    assert (found.format, found.width, found.height) == ("JPEG", 64, 64)
 
 
 def bits_apart(a: np.ndarray, b: np.ndarray) -> int:
