@@ -10,7 +10,7 @@ from boatseg_core.cli.screen import counted, note, say
 from boatseg_core.cli.summary import figures, print_summary
 from boatseg_core.config import Settings, load_settings
 from boatseg_core.errors import InputError
-from boatseg_core.inference.backlog import unscored_batches
+from boatseg_core.inference.backlog import stale_scores, unscored_batches
 from boatseg_core.ingest.discover import discover
 from boatseg_core.labels.ingest import check_usable
 from boatseg_core.lake import Lake
@@ -85,14 +85,19 @@ def learn(pipeline: LocalPipeline) -> None:
 
 
 def score(pipeline: LocalPipeline) -> None:
-    """Score every batch that no model has scored, if a model is in production."""
+    """Score, if a model is in production, every batch that it has not scored.
+
+    What another version scored counts too: the summary shows the figures of production, which
+    have to belong to the predictions beside them.
+    """
     version = version_of(pipeline.settings)
     if version is None:
         say("predictions none: no version passed the gate (boatseg models says why)", "yellow")
         return
-    batches = unscored_batches(pipeline.lake)
+    stale = stale_scores(pipeline.lake, pipeline.settings.registry.model_name, version)
+    batches = sorted({*unscored_batches(pipeline.lake), *stale})
     if not batches:
-        say("predictions nothing new: every image was scored before")
+        say(f"predictions nothing new: every image was scored before by version {version}")
         return
     for batch in batches:
         pipeline.run("score_batch", batch)

@@ -52,13 +52,16 @@ def nightly_backfill(
 def nightly_rescoring(
     context: dg.ScheduleEvaluationContext, boatseg: Boatseg
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Score again what a version other than the one in production has scored."""
-    version = version_of(boatseg.settings())
+    """Score again what another model or version than the one in production has scored."""
+    settings = boatseg.settings()
+    version = version_of(settings)
     if version is None:
         return dg.SkipReason(_NO_MODEL)
-    stale = dict.fromkeys(stale_scores(boatseg.lake(), version), f"not by version {version}")
-    requests = batch_requests(context.instance, score_batch.name, stale, patient=False)
-    return requests or dg.SkipReason(f"every batch was scored by version {version}")
+    name = settings.registry.model_name
+    stale = stale_scores(boatseg.lake(), name, version)
+    outstanding = dict.fromkeys(stale, f"not by {name} version {version}")
+    requests = batch_requests(context.instance, score_batch.name, outstanding, patient=False)
+    return requests or dg.SkipReason(f"every batch was scored by {name} version {version}")
 
 
 all_schedules = [hourly_scoring, nightly_backfill, nightly_rescoring]

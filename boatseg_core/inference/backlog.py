@@ -9,7 +9,7 @@ from boatseg_core.lake import Lake
 
 
 def unscored_batches(lake: Lake) -> list[str]:
-    """Batches with images that passed quality and have no prediction, oldest first."""
+    """Batches with images that passed quality and have no prediction at all, oldest first."""
     keys = ["image_id", "batch_id"]
     frame = (
         lake.scan("image_quality")
@@ -23,11 +23,17 @@ def unscored_batches(lake: Lake) -> list[str]:
     return frame["batch_id"].sort().to_list()
 
 
-def stale_scores(lake: Lake, version: int) -> list[str]:
-    """Batches with predictions by another version than the given one, oldest first."""
+def stale_scores(lake: Lake, name: str, version: int) -> list[str]:
+    """Batches with predictions by another model or version than the given one, oldest first.
+
+    Args:
+        lake: The lake.
+        name: Name of the registered model; versions of two names cannot be compared.
+        version: Version of it.
+    """
     frame = (
         lake.scan("predictions")
-        .filter(pl.col("model_version") != version)
+        .filter((pl.col("model_name") != name) | (pl.col("model_version") != version))
         .select("batch_id")
         .unique()
         .collect()

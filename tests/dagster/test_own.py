@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
+import pyarrow as pa
 import pytest
 from support.pictures import drop, encoded, texture
 
 from boatseg_core.config import Settings, load_settings
 from boatseg_core.errors import InputError
-from boatseg_dagster.own import _remember, run_own
+from boatseg_core.lake import TABLES, Lake
+from boatseg_dagster.local import LocalPipeline
+from boatseg_dagster.own import _remember, run_own, score
+
+
+@dataclass
+class Recorder:
+    """As much of the local pipeline as scoring needs; runs are written down, not done."""
+
+    settings: Settings
+    lake: Lake
+    ran: list[tuple[str, str]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: {"score_batch": 0.0})
+
+    def run(self, job: str, batch: str) -> None:
+        self.ran.append((job, batch))
+
+
+def put(lake: Lake, table: str, row: dict[str, object]) -> None:
+    data = pa.Table.from_pylist([row], TABLES[table].schema)
+    lake.replace_batch(table, str(row["batch_id"]), data)
 
 
 @pytest.fixture
@@ -79,6 +102,34 @@ def test_a_name_that_is_no_text(settings: Settings, tmp_path: Path, masks: Path)
     with pytest.raises(InputError, match="not valid UTF-8"):
         _remember(settings, tmp_path / "\udcff", masks)
     assert not settings.paths.config_file.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "wanted"),
+    [("boatseg", 1, ["b3"]), ("boatseg", 2, ["b1", "b2", "b3"]), ("ships", 1, ["b1", "b2", "b3"])],
+)
+def test_what_another_model_scored_is_scored_again(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    version: int,
+    wanted: list[str],
+) -> None:
+    """Batches b1 and b2 were scored by version 1 of boatseg, b3 by none."""
+    lake = Lake(str(settings.paths.lake))
+    for batch in ("b1", "b2", "b3"):
+        row = {"image_id": f"{batch}.jpg", "batch_id": batch}
+        put(lake, "image_quality", row | {"passed": True})
+        if batch != "b3":
+            put(lake, "predictions", row | {"model_name": "boatseg", "model_version": 1})
+    pipeline = Recorder(
+        load_settings(home=settings.paths.root, registry={"model_name": name}), lake
+    )
+    monkeypatch.setattr("boatseg_dagster.own.version_of", lambda _: version)
+
+    score(cast(LocalPipeline, pipeline))
+
+    assert pipeline.ran == [("score_batch", batch) for batch in wanted]
 
 
 def test_too_few_images_to_train_on(settings: Settings, images: Path, masks: Path) -> None:
