@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,10 @@ from boatseg_core.lake import Lake
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+
+# What is in gold passed decode.max_pixels when it was ingested; a bound set since, or a default,
+# must not make a pinned version unreadable.
+_NO_BOUND: Final = sys.maxsize
 
 _INDEX = (
     "image_id",
@@ -228,7 +233,8 @@ class _Crop:
 
 def _sample(row: GoldRow) -> Sample:
     try:
-        image, mask = decode(row.image), decode_mask(row.mask)
+        image = decode(row.image, max_pixels=_NO_BOUND)
+        mask = decode_mask(row.mask, max_pixels=_NO_BOUND)
     except ImageError as error:
         raise ImageError(error.reason, f"gold image {row.image_id}: {error}") from error
     return Sample(row.image_id, image, mask, row.boat_count, row.boat_areas, row.group_id)
