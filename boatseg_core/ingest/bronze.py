@@ -18,11 +18,16 @@ import pyarrow as pa
 from boatseg_core.config import Settings
 from boatseg_core.errors import ImageError, InputError
 from boatseg_core.imaging.measure import measure
-from boatseg_core.ingest.discover import source_of
+from boatseg_core.ingest.discover import root_of
 from boatseg_core.lake import TABLES, Lake
 
 # Rows in one Arrow batch handed to the writer: bounds memory at some 8 MB of 130 kB pictures.
 _ROWS = 64
+GONE = ("vanished", "changed")
+"""Reasons of files that were not what had been sealed; they are asked for again when they are."""
+
+# The last two: a folder has become a file, or the file a folder.
+_VANISHED = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _HEAD = 64  # bytes of a refused file that are kept, enough to see what it really is
 
 
@@ -62,7 +67,8 @@ def ingest_batch(lake: Lake, batch_id: str, settings: Settings) -> BronzeSummary
     """Read, decode and measure a batch's files and replace the batch in bronze.
 
     A second run gives the same rows. A file that has meanwhile been deleted or overwritten keeps
-    the row of the earlier run: what was once taken is never lost.
+    the row of the earlier run, be it of an image or of a refusal: what was once taken is never
+    lost.
 
     Args:
         lake: The lake.
@@ -70,12 +76,16 @@ def ingest_batch(lake: Lake, batch_id: str, settings: Settings) -> BronzeSummary
         settings: Landing folder and decoding bounds.
 
     Raises:
-        InputError: The ledger has no such batch, or it came from another landing folder.
+        InputError: The ledger has no such batch, or it the landing folder it came from or one
+            of its files cannot be read. Nothing is written then.
     """
     sealed = lake.read("files", batch_id=batch_id).sort("path")
     if sealed.is_empty():
         raise InputError(f"batch {batch_id} is not in the ledger: run the sensor or boatseg ingest")
-    roots = {s: _root(s, settings) for s in sealed["source"].unique().to_list()}
+    roots = {s: root_of(s, settings) for s in sealed["source"].unique().to_list()}
+    for root in roots.values():
+        _check_root(root)
+    refused = lake.read("quarantine", TABLES["quarantine"].schema.names, batch_id=batch_id)
     tally = _Tally()
     schema = TABLES["raw_images"].schema
     before = lake.version("raw_images")
@@ -84,6 +94,7 @@ def ingest_batch(lake: Lake, batch_id: str, settings: Settings) -> BronzeSummary
     version = lake.replace_batch(
         "raw_images", batch_id, pa.RecordBatchReader.from_batches(schema, stream)
     )
+    tally.refused = _first_refusals(tally.refused, refused)
     lake.replace_batch("quarantine", batch_id, _quarantine(tally.refused, batch_id))
     reasons: dict[str, int] = {}
     for row in tally.refused:
@@ -99,12 +110,25 @@ def ingest_batch(lake: Lake, batch_id: str, settings: Settings) -> BronzeSummary
     )
 
 
-def _root(source: str, settings: Settings) -> Path:
-    if source == "landing":
-        return settings.paths.landing / "images"
-    if source == source_of(settings) or Path(source).is_absolute():
-        return Path(source)
-    raise InputError(f"the ledger names the landing folder {source!r}, which is not a path")
+def _check_root(root: Path) -> None:
+    """Refuse a folder that is not there: of its files nothing can be said, least that they went."""
+    try:
+        os.scandir(root).close()
+    except OSError as error:
+        raise InputError(
+            f"the images folder {root} cannot be read: {error.strerror}; connect its disk or "
+            "create it, then run the batch again"
+        ) from error
+
+
+def _first_refusals(now: list[dict[str, Any]], before: pl.DataFrame) -> list[dict[str, Any]]:
+    """Keep an earlier refusal of a file's content when the file is merely gone since."""
+    judged = before.filter(~pl.col("reason").is_in(GONE))
+    earlier = {(row["source"], row["path"]): row for row in judged.iter_rows(named=True)}
+    return [
+        earlier.get((row["source"], row["path"]), row) if row["reason"] in GONE else row
+        for row in now
+    ]
 
 
 def _read(
@@ -142,9 +166,15 @@ def _read_one(row: dict[str, Any], root: Path, max_pixels: int) -> dict[str, Any
         with file.open("rb") as handle:
             data = handle.read()
             mtime_ns = os.fstat(handle.fileno()).st_mtime_ns
-    except OSError as error:
-        message = f"{file} cannot be read: {error.strerror}"
-        return base | _refusal("unreadable", message, b"", row["size_bytes"]) | {"gone": True}
+    except _VANISHED:
+        _check_root(root)  # a disk disconnected meanwhile takes all its files with it
+        message = f"{file} was deleted after it was sealed into {row['batch_id']}"
+        return base | _refusal("vanished", message, b"", row["size_bytes"]) | {"gone": True}
+    except OSError as error:  # of a file that is there: not final, as a refusal would be
+        raise InputError(
+            f"{file} cannot be read: {error.strerror}; make it readable or delete it, then run "
+            f"batch {row['batch_id']} again"
+        ) from error
     if (len(data), mtime_ns) != (row["size_bytes"], row["mtime_ns"]):
         # Its new content is a new file to the next discovery; this batch must not swallow it.
         message = f"{file} was changed after it was sealed into {row['batch_id']}"

@@ -29,6 +29,8 @@ class Discovery:
         unsettled: Files so young that they may still be being written; they wait.
         ignored: Files that are not images by their ending.
         unnameable: Files whose names are not UTF-8 and cannot be stored in a table.
+        unreadable: Image files that cannot be looked at (a link in a loop, a link to a folder
+            without permission), each with the reason.
     """
 
     new: pl.DataFrame
@@ -37,6 +39,7 @@ class Discovery:
     unsettled: int
     ignored: int
     unnameable: tuple[str, ...]
+    unreadable: tuple[str, ...]
 
 
 def source_of(settings: Settings) -> str:
@@ -45,6 +48,19 @@ def source_of(settings: Settings) -> str:
     The home's own folder is 'landing', so that a home can be moved; another folder is its path.
     """
     return str(settings.images_folder) if settings.landing.images else "landing"
+
+
+def root_of(source: str, settings: Settings) -> Path:
+    """Folder that a source of the ledger stands for; the inverse of :func:`source_of`.
+
+    Raises:
+        InputError: The source is not a path.
+    """
+    if source == "landing":
+        return settings.paths.landing / "images"
+    if source == source_of(settings) or Path(source).is_absolute():
+        return Path(source)
+    raise InputError(f"the ledger names the landing folder {source!r}, which is not a path")
 
 
 def discover(lake: Lake, settings: Settings, *, ledger_version: int | None = None) -> Discovery:
@@ -64,19 +80,24 @@ def discover(lake: Lake, settings: Settings, *, ledger_version: int | None = Non
     if not root.is_dir():
         if settings.landing.images:
             raise InputError(f"the images folder {root} does not exist or is not a folder")
-        return Discovery(_frame([], ""), 0, 0, 0, 0, ())
+        return Discovery(_frame([], ""), 0, 0, 0, 0, (), ())
     suffixes = tuple(s.lower() for s in settings.landing.suffixes)
-    youngest = time.time_ns() - int(settings.landing.settle_seconds * 1e9)
+    settle = int(settings.landing.settle_seconds * 1e9)
     rows: list[tuple[str, int, int]] = []
     unsettled = ignored = 0
     unnameable: list[str] = []
+    unreadable: list[str] = []
     for path, stat in _walk(root):
         name = path.rpartition("/")[2].lower()
         if name.startswith(".") or name.endswith(_TEMPORARY) or not name.endswith(suffixes):
             ignored += 1
         elif not _is_utf8(path):
             unnameable.append(os.fsencode(path).decode("utf-8", "backslashreplace"))
-        elif stat.st_mtime_ns > youngest:
+        elif isinstance(stat, OSError):
+            unreadable.append(f"{path}: {stat.strerror}")
+        # Also shortly ahead of our clock (a file server's may be): young all the same. A time far
+        # ahead is a wrong one and must not hold the file back until then.
+        elif abs(time.time_ns() - stat.st_mtime_ns) < settle:
             unsettled += 1
         else:
             rows.append((path, stat.st_size, stat.st_mtime_ns))
@@ -95,6 +116,7 @@ def discover(lake: Lake, settings: Settings, *, ledger_version: int | None = Non
         unsettled=unsettled,
         ignored=ignored,
         unnameable=tuple(unnameable),
+        unreadable=tuple(sorted(unreadable)),
     )
 
 
@@ -110,8 +132,10 @@ def _frame(rows: list[tuple[str, int, int]], source: str) -> pl.DataFrame:
     )
 
 
-def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield every file below a folder as a POSIX path relative to it.
+def _walk(root: Path) -> Iterator[tuple[str, os.stat_result | OSError]]:
+    """Yield every file below a folder as a POSIX path relative to it, with its facts.
+
+    A file that cannot be looked at comes with the error instead.
 
     Links to folders are not followed (no loops); links to files are.
     """
@@ -126,15 +150,16 @@ def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
             ) from error
         for entry in entries:
             path = f"{prefix}{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                if not entry.name.startswith("."):
-                    pending.append(f"{path}/")
-                continue
             try:
-                if entry.is_file():
+                if entry.is_dir(follow_symlinks=False):
+                    if not entry.name.startswith("."):
+                        pending.append(f"{path}/")
+                elif entry.is_file():
                     yield path, entry.stat()
             except FileNotFoundError:
                 continue  # gone since it was listed (a finished temporary file): nothing to ingest
+            except OSError as error:  # one bad entry must not stop all the others
+                yield path, error
 
 
 def _is_utf8(path: str) -> bool:

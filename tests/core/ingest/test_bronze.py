@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from boatseg_core.config import Settings
 from boatseg_core.errors import InputError
 from boatseg_core.ingest.bronze import ingest_batch
 from boatseg_core.ingest.quality import judge_batch
-from boatseg_core.ingest.reconcile import incomplete_batches, missing_files
+from boatseg_core.ingest.reconcile import incomplete_batches, missing_files, returned_batches
 from boatseg_core.ingest.seal import seal
 from boatseg_core.lake import Lake
 
@@ -118,10 +120,86 @@ def test_a_file_gone_before_it_was_ever_read_is_quarantined(lake: Lake, settings
 
     summary = ingest_batch(lake, batch, settings)
 
-    assert summary.quarantined == {"unreadable": 1, "changed": 1}
+    assert summary.quarantined == {"vanished": 1, "changed": 1}
     # The new content is a new file, not lost.
     (again,) = seal(lake, settings).batches
     assert ingest_batch(lake, again, settings).images == 1
+
+
+def test_a_folder_that_is_not_there_quarantines_nothing(lake: Lake, settings: Settings) -> None:
+    drop(settings.images_folder, "a.jpg", encoded(texture(1)))
+    batch = sealed(lake, settings)
+    aside = settings.images_folder.rename(settings.images_folder.with_name("aside"))
+
+    with pytest.raises(InputError, match="images cannot be read: No such file"):
+        ingest_batch(lake, batch, settings)
+
+    assert (lake.version("raw_images"), lake.version("quarantine")) == (None, None)
+    aside.rename(settings.images_folder)
+    assert ingest_batch(lake, batch, settings).images == 1
+
+
+def test_a_file_that_cannot_be_read_now_fails_the_run_and_not_the_file(
+    lake: Lake, settings: Settings
+) -> None:
+    drop(settings.images_folder, "a.jpg", encoded(texture(1)))
+    file = drop(settings.images_folder, "b.jpg", encoded(texture(2)))
+    batch = sealed(lake, settings)
+    aside = file.rename(settings.paths.root / "aside.jpg")
+    file.symlink_to(file)  # ELOOP: an OSError on every platform and for every user
+
+    with pytest.raises(InputError, match=r"b\.jpg cannot be read: .*run batch"):
+        ingest_batch(lake, batch, settings)
+
+    assert incomplete_batches(lake) == [batch]
+    file.unlink()
+    aside.rename(file)
+    assert ingest_batch(lake, batch, settings).images == 2
+
+
+def test_a_file_that_comes_back_is_asked_for_again(lake: Lake, settings: Settings) -> None:
+    kept = [encoded(texture(seed)) for seed in (1, 2)]
+    gone, changed = (
+        drop(settings.images_folder, name, data)
+        for name, data in zip(("deep/gone.jpg", "changed.jpg"), kept, strict=True)
+    )
+    drop(settings.images_folder, "empty.jpg", b"")
+    batch = sealed(lake, settings)
+    sealed_at = changed.stat().st_mtime_ns
+    gone.parent.rename(settings.paths.root / "aside")
+    drop(settings.images_folder, "changed.jpg", b"something else")
+    ingest_batch(lake, batch, settings)
+    assert returned_batches(lake, settings) == []
+
+    shutil.copytree(settings.paths.root / "aside", gone.parent)  # keeps sizes and times
+    assert returned_batches(lake, settings) == [batch]
+    assert ingest_batch(lake, batch, settings).quarantined == {"changed": 1, "empty": 1}
+    assert returned_batches(lake, settings) == []
+
+    changed.write_bytes(kept[1])  # the content, but not the time of modification
+    assert returned_batches(lake, settings) == []
+    os.utime(changed, ns=(sealed_at, sealed_at))
+    assert returned_batches(lake, settings) == [batch]
+    assert ingest_batch(lake, batch, settings).quarantined == {"empty": 1}
+    assert returned_batches(lake, settings) == []
+
+
+def test_nothing_has_returned_to_an_empty_lake(lake: Lake, settings: Settings) -> None:
+    assert returned_batches(lake, settings) == []
+
+
+def test_a_refusal_outlives_the_file(lake: Lake, settings: Settings) -> None:
+    file = drop(settings.images_folder, "text.jpg", b"this is no picture")
+    batch = sealed(lake, settings)
+    ingest_batch(lake, batch, settings)
+    columns = ["path", "reason", "message", "sha256", "head", "quarantined_at"]
+    before = lake.read("quarantine", columns)
+    file.unlink()
+
+    summary = ingest_batch(lake, batch, settings)
+
+    assert summary.quarantined == {"not_an_image": 1}
+    assert lake.read("quarantine", columns).equals(before)
 
 
 def test_an_unknown_batch_is_refused(lake: Lake, settings: Settings) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -92,6 +94,35 @@ def test_a_loop_of_links_ends_and_a_dangling_link_is_skipped(
     (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
 
     assert discover(lake, settings).new["path"].to_list() == ["sub/a.jpg"]
+
+
+def test_a_link_to_itself_is_reported_and_stops_nothing(lake: Lake, settings: Settings) -> None:
+    folder = settings.images_folder
+    drop(folder, "a.jpg", b"1")
+    for name in ("loop.jpg", "loop.txt"):
+        (folder / name).symlink_to(folder / name)
+
+    found = discover(lake, settings)
+
+    assert found.new["path"].to_list() == ["a.jpg"]
+    assert [message.split(":")[0] for message in found.unreadable] == ["loop.jpg"]
+    assert found.unreadable[0].endswith(os.strerror(errno.ELOOP))
+
+
+def test_a_time_ahead_of_the_clock_is_not_waited_for(lake: Lake, settings: Settings) -> None:
+    ahead = drop(settings.images_folder, "ahead.jpg", b"1")
+    skewed = drop(settings.images_folder, "skewed.jpg", b"1")
+    now = time.time()
+    os.utime(ahead, (now + 86_400, now + 86_400))
+    os.utime(skewed, (now + 30, now + 30))  # another machine's clock: perhaps still being written
+    slow = settings.model_copy(
+        update={"landing": settings.landing.model_copy(update={"settle_seconds": 60.0})}
+    )
+
+    found = discover(lake, slow)
+
+    assert found.new["path"].to_list() == ["ahead.jpg"]
+    assert found.unsettled == 1
 
 
 def test_a_name_that_is_not_utf8_is_named_not_lost(lake: Lake, settings: Settings) -> None:
