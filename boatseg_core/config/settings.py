@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -34,6 +38,7 @@ from boatseg_core.config.sections import (
 from boatseg_core.errors import ConfigError
 
 CONFIG_FILE = "boatseg.toml"
+_PREFIX = "BOATSEG_"
 
 
 class Settings(BaseSettings):
@@ -44,7 +49,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="BOATSEG_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
@@ -82,7 +87,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources as the class docstring says."""
-        here = TomlConfigSettingsSource(settings_cls, Path(CONFIG_FILE))
+        here = _toml_source(settings_cls, Path(CONFIG_FILE))
         # The home's own file is found through the stronger sources, which may move the home.
         home = next(
             (
@@ -95,7 +100,7 @@ class Settings(BaseSettings):
         home_file = Home(home).config_file
         if home_file.absolute() == Path(CONFIG_FILE).absolute():
             return init_settings, env_settings, here
-        return init_settings, env_settings, here, TomlConfigSettingsSource(settings_cls, home_file)
+        return init_settings, env_settings, here, _toml_source(settings_cls, home_file)
 
     @property
     def paths(self) -> Home:
@@ -134,7 +139,8 @@ def load_settings(**overrides: Any) -> Settings:
         **overrides: Strongest values, by top-level field name.
 
     Raises:
-        ConfigError: A value is unknown, of the wrong type or out of range, or a file is not TOML.
+        ConfigError: A value is unknown, of the wrong type or out of range, or a file is
+            not TOML in UTF-8.
     """
     try:
         return Settings(**overrides)
@@ -146,10 +152,8 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigError(
             f"settings are not valid: {problems} (boatseg config lists every name)"
         ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{CONFIG_FILE} is not valid TOML: {error}") from error
-    except OSError as error:
-        raise ConfigError(f"{CONFIG_FILE} cannot be read: {error}") from error
+    except SettingsError as error:
+        raise ConfigError(_not_json(error)) from error
 
 
 def provenance(settings: Settings) -> list[tuple[str, Any, str, str, str]]:
@@ -157,15 +161,15 @@ def provenance(settings: Settings) -> list[tuple[str, Any, str, str, str]]:
 
     Returns:
         Rows ``(dotted name, value, unit, source, sentence)``; source is ``default``,
-        ``environment``, or the path of a TOML file.
+        ``environment`` with the variable's name, or the path of a TOML file.
     """
     files = [Path(CONFIG_FILE).absolute(), settings.paths.config_file]
     tables = [(str(path), _read_toml(path)) for path in dict.fromkeys(files) if path.is_file()]
     rows: list[tuple[str, Any, str, str, str]] = []
     for name, value, field in _leaves(settings):
         parts = name.split(".")
-        variable = "BOATSEG_" + "__".join(parts).upper()
-        if any(key.upper() == variable for key in os.environ):
+        variable = _variable(parts)
+        if variable is not None:
             source = f"environment {variable}"
         else:
             source = next((path for path, table in tables if _has(table, parts)), "default")
@@ -185,9 +189,62 @@ def _leaves(model: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
     return leaves
 
 
+def _toml_source(settings_cls: type[BaseSettings], path: Path) -> TomlConfigSettingsSource:
+    with _told_of(path):
+        return TomlConfigSettingsSource(settings_cls, path)
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
+    with _told_of(path), path.open("rb") as file:
         return tomllib.load(file)
+
+
+@contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """Name the file in what goes wrong with it: there may be two of one name."""
+    try:
+        yield
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path.absolute()} is not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path.absolute()} is not UTF-8 (byte {error.start}): save it in that encoding"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path.absolute()} cannot be read: {error.strerror}") from error
+
+
+def _not_json(error: SettingsError) -> str:
+    """Name the variable that pydantic-settings, which only names the section, stumbled over."""
+    text = getattr(error.__cause__, "doc", None)
+    found = [key for key, value in _environment().items() if value == text]
+    if not found:
+        return f"the environment ({_PREFIX}...) is not valid: {error}"
+    # Its value is not shown: storage options hold secrets.
+    return (
+        f"the environment variable {' or '.join(sorted(found))} is not valid: its value has to be "
+        'JSON, such as ["a", "b"] for a list or {"name": 1} for a section'
+    )
+
+
+def _environment() -> dict[str, str]:
+    """The variables that are ours, by upper-case name."""
+    return {k.upper(): v for k, v in os.environ.items() if k.upper().startswith(_PREFIX)}
+
+
+def _variable(parts: list[str]) -> str | None:
+    """Name of the environment variable that says a setting, itself or in a section's JSON."""
+    variables = _environment()
+    name = _PREFIX + "__".join(parts).upper()
+    # A dictionary may be given key by key.
+    own = [key for key in variables if key == name or key.startswith(f"{name}__")]
+    if own:
+        return ", ".join(sorted(own))
+    for length in range(len(parts) - 1, 0, -1):
+        section = _PREFIX + "__".join(parts[:length]).upper()
+        if section in variables and _has(json.loads(variables[section]), parts[length:]):
+            return section
+    return None
 
 
 def _has(table: Any, parts: list[str]) -> bool:

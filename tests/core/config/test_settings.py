@@ -74,6 +74,62 @@ def test_a_mistake_is_named(elsewhere: Path, text: str, said: str) -> None:
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("BOATSEG_QUALITY__FORMATS", "JPEG", "BOATSEG_QUALITY__FORMATS is not valid"),
+        ("BOATSEG_TRAIN", "abc", "BOATSEG_TRAIN is not valid.*has to be JSON"),
+        ("BOATSEG_STORAGE_OPTIONS", "key=x", "BOATSEG_STORAGE_OPTIONS is not valid(?!.*key=x)"),
+        ("BOATSEG_TRAIN", "[1]", "train: "),
+    ],
+)
+def test_a_mistake_in_the_environment_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=said):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"no toml at all", "not valid TOML"),
+        ('[labels]\nclass_name = "Fähre"\n'.encode("latin-1"), "not UTF-8"),
+    ],
+)
+def test_the_broken_file_of_two_is_named(
+    tmp_path: Path, elsewhere: Path, data: bytes, said: str
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (elsewhere / "boatseg.toml").write_text("[train]\ncrop = 96\n")
+    (home / "boatseg.toml").write_bytes(data)
+    with pytest.raises(ConfigError, match=said) as raised:
+        load_settings(home=home)
+    assert str(raised.value).startswith(str(home / "boatseg.toml"))
+
+    (home / "boatseg.toml").unlink()
+    (elsewhere / "boatseg.toml").write_bytes(data)
+    with pytest.raises(ConfigError, match=said) as raised:
+        load_settings(home=home)
+    assert str(raised.value).startswith(str(elsewhere / "boatseg.toml"))
+
+
+def test_a_section_can_come_from_one_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOATSEG_TRAIN", '{"max_steps": 5, "crop": 64}')
+    monkeypatch.setenv("BOATSEG_TRAIN__CROP", "96")
+    monkeypatch.setenv("BOATSEG_STORAGE_OPTIONS__ENDPOINT", "somewhere")
+
+    settings = load_settings()
+
+    assert (settings.train.max_steps, settings.train.crop) == (5, 96)
+    assert origin(settings, "train.max_steps") == "environment BOATSEG_TRAIN"
+    assert origin(settings, "train.crop") == "environment BOATSEG_TRAIN__CROP"
+    assert origin(settings, "train.batch_size") == "default"
+    assert origin(settings, "storage_options") == "environment BOATSEG_STORAGE_OPTIONS__ENDPOINT"
+
+
 def test_every_setting_has_a_sentence() -> None:
     for name, _, _, _, sentence in provenance(load_settings()):
         assert sentence.endswith("."), name
