@@ -12,8 +12,12 @@ import pyarrow.dataset as ds
 from boatseg_core.lake import Lake
 
 _COLUMNS = ["image_id", "image", "mask", "boat_count", "boat_areas", "boat_boxes", "group_id"]
-# Encoded images held to mix neighbouring row groups: some 65 MB of 130 kB pictures.
-_BUFFER = 512
+# Encoded images held to mix neighbouring row groups, whichever bound is met first: 512 pictures of
+# 130 kB are 64 MiB; of larger ones fewer are held (and one that alone is larger is not held back).
+_BUFFER_ROWS = 512
+_BUFFER_BYTES = 64 * 2**20
+# Rows turned into Python objects at once, a second time beside their Arrow table.
+_SLICE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,11 @@ class GoldRow:
     boat_areas: list[int]
     boat_boxes: list[list[int]]
     group_id: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of the two pictures."""
+        return len(self.image) + len(self.mask)
 
 
 class GoldStream:
@@ -74,19 +83,24 @@ class GoldStream:
         while True:
             units = self._units.copy()
             generator.shuffle(units)
+            held = 0
             for unit in units:
                 for row in self._read(unit):
-                    if len(buffer) < _BUFFER:
-                        buffer.append(row)
-                        continue
-                    at = generator.randrange(_BUFFER)
-                    buffer[at], row = row, buffer[at]
-                    yield row
+                    buffer.append(row)
+                    held += row.size
+                    while len(buffer) > _BUFFER_ROWS or held > _BUFFER_BYTES:
+                        at = generator.randrange(len(buffer))
+                        buffer[at], buffer[-1] = buffer[-1], buffer[at]
+                        chosen = buffer.pop()
+                        held -= chosen.size
+                        yield chosen
             # A table smaller than the buffer would otherwise be held back for ever.
             generator.shuffle(buffer)
             yield from buffer
             buffer.clear()
 
     def _read(self, unit: Any) -> Iterator[GoldRow]:
-        for row in unit.to_table(columns=_COLUMNS, filter=self._filter).to_pylist():
-            yield GoldRow(**row)
+        table = unit.to_table(columns=_COLUMNS, filter=self._filter)
+        for part in table.to_batches(max_chunksize=_SLICE):
+            for row in part.to_pylist():
+                yield GoldRow(**row)
