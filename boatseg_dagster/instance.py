@@ -24,6 +24,7 @@ concurrency:
         limit: 1
 run_monitoring:
   enabled: true
+  max_runtime_seconds: 43200 # a run that is still "started" after twelve hours is not
 """
 
 

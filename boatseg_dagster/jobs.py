@@ -4,6 +4,9 @@ import dagster as dg
 
 from boatseg_dagster.partitions import batches
 
+# One training at a time on a machine; the limit is in the home's dagster.yaml.
+HEAVY = {"boatseg/heavy": "training"}
+
 # Images to gold, one batch per run: a range run would yield one check result for many partitions.
 ingest_batch = dg.define_asset_job(
     "ingest_batch",
@@ -23,12 +26,14 @@ load_labels = dg.define_asset_job(
 tune_model = dg.define_asset_job(
     "tune_model",
     dg.AssetSelection.assets("tuned_hyperparameters"),
+    tags=HEAVY,
     description="Search hyperparameters on gold.",
 )
 
 train_model = dg.define_asset_job(
     "train_model",
     dg.AssetSelection.assets("trained_model"),
+    tags=HEAVY,
     description="Train on gold, register, and promote what passes the gate.",
 )
 

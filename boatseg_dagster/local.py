@@ -7,6 +7,7 @@ instance, so ``boatseg dev`` shows afterwards exactly what happened.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,16 +15,17 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from boatseg_core.config import Settings
+from boatseg_core.dataset.staleness import outdated_batches
 from boatseg_core.errors import BoatsegError
 from boatseg_core.ingest.discover import discover
 from boatseg_core.lake import Lake
 from boatseg_dagster.definitions import build_defs
 from boatseg_dagster.instance import open_instance
 from boatseg_dagster.resources import Boatseg
-from boatseg_dagster.sensors import landing_sensor
+from boatseg_dagster.sensors import look
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_MAX_TICKS = 1000
+_MAX_TRIES = 3
 
 
 class StageError(BoatsegError):
@@ -67,24 +69,35 @@ class LocalPipeline:
             Number of runs; 0 when there was nothing new.
         """
         self._settle()
-        runs = 0
-        for _ in range(_MAX_TICKS):
-            context = dg.build_sensor_context(
-                instance=self.instance, resources={"boatseg": self.boatseg}
-            )
-            tick = landing_sensor(context)
+        runs, tries = 0, Counter[tuple[str, str]]()
+        while True:
+            # Somebody is waiting for the answer: what has just failed is tried again at once.
+            tick = look(self.instance, self.boatseg, warn=self.say, patient=False)
             if not isinstance(tick, dg.SensorResult):
-                return runs
+                break
             for addition in tick.dynamic_partitions_requests or []:
                 self.instance.add_dynamic_partitions(
                     addition.partitions_def_name, list(addition.partition_keys)
                 )
-            for request in tick.run_requests or []:
-                self.run(str(request.job_name), request.partition_key)
-                runs += 1
             if not tick.run_requests and not tick.dynamic_partitions_requests:
-                return runs
-        raise StageError(f"batches are still outstanding after {_MAX_TICKS} rounds: see the runs")
+                break
+            for request in tick.run_requests or []:
+                job, batch = str(request.job_name), request.partition_key
+                tries[job, batch or ""] += 1
+                if tries[job, batch or ""] > _MAX_TRIES:
+                    raise StageError(
+                        f"{job} {batch or ''} succeeded {_MAX_TRIES} times and is still "
+                        f"outstanding ({request.tags.get('boatseg/reason', 'new labels')})"
+                    )
+                self.run(job, batch)
+                runs += 1
+        if waiting := outdated_batches(self.lake, self.settings):
+            batch, reason = next(iter(waiting.items()))
+            raise StageError(
+                f"{len(waiting)} batches are outstanding but another process works on them "
+                f"({batch}: {reason}): wait for it, then run this again"
+            )
+        return runs
 
     def run(self, job_name: str, batch_id: str | None = None) -> dg.ExecuteInProcessResult:
         """Run a job in this process and record it on the instance.
@@ -122,5 +135,9 @@ def _reason(result: dg.ExecuteInProcessResult, job_name: str, batch_id: str | No
         while error is not None and error.cause is not None:
             error = error.cause
         if error is not None:
-            return f"{what} failed in {event.step_key}: {error.message.strip()}"
+            text = error.message.strip()
+            head, _, rest = text.partition(": ")
+            if head.endswith(error.cls_name or "?"):  # our sentence, without the class before it
+                text = rest
+            return f"{what} failed in {event.step_key}: {text}"
     return f"{what} failed: see its run in boatseg dev"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -104,10 +103,10 @@ def gold_lineage() -> dict[str, dg.TableColumnLineage]:
 
 
 def pinned(context: dg.AssetExecutionContext, *tables: str) -> dict[str, int]:
-    """Delta versions that upstream's latest materializations of this partition name.
+    """Delta versions that this run's upstream materializations name.
 
-    A table that was last written without Dagster (by ``boatseg ingest``) is left out and then
-    read at its newest version.
+    A table that this run did not write is left out and read at its newest version: the version an
+    earlier run named may be older than what was written since, or already cleaned up.
     """
     key = context.partition_key if context.has_partition_key else None
     versions: dict[str, int] = {}
@@ -119,13 +118,9 @@ def pinned(context: dg.AssetExecutionContext, *tables: str) -> dict[str, int]:
             ),
             limit=1,
         ).records
-        metadata: Mapping[str, Any] = (
-            records[0].asset_materialization.metadata
-            if records and records[0].asset_materialization
-            else {}
-        )
-        if "delta_version" in metadata:
-            versions[table] = int(metadata["delta_version"].value)
+        event = records[0].asset_materialization if records else None
+        if event is not None and records[0].run_id == context.run_id:
+            versions[table] = int(str(event.metadata["delta_version"].value))
     return versions
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
+from boatseg_dagster.liveness import close_dead_runs
 from boatseg_dagster.partitions import batches
 
 _UNFINISHED = [
@@ -26,22 +27,42 @@ _LONGEST_WAIT = 3600.0  # s
 _LOOK_BACK = 8  # runs; enough for the wait to reach its longest
 
 
-def in_flight(instance: dg.DagsterInstance, job_name: str) -> set[str]:
-    """Partition keys of a job's unfinished runs; the empty string for an unpartitioned run."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=_UNFINISHED))
+def in_flight(instance: dg.DagsterInstance, job_name: str = "") -> set[str]:
+    """Partition keys of unfinished runs; the empty string for a run without a partition.
+
+    Args:
+        instance: Dagster instance.
+        job_name: Only this job's runs; by default of all, backfills from the UI included.
+    """
+    close_dead_runs(instance)
+    runs = instance.get_runs(dg.RunsFilter(job_name=job_name or None, statuses=_UNFINISHED))
     return {run.tags.get("dagster/partition", "") for run in runs}
 
 
-def wait_left(instance: dg.DagsterInstance, job_name: str, batch_id: str) -> float:
-    """Seconds until a batch may be asked for again: 30 s after one run, doubling up to an hour."""
+def wait_left(instance: dg.DagsterInstance, job_name: str, batch_id: str = "") -> float:
+    """Seconds until a job that has just failed may be asked for again.
+
+    Args:
+        instance: Dagster instance.
+        job_name: The job.
+        batch_id: Its partition; empty for a job without.
+
+    Returns:
+        30 s after one failure, doubling up to an hour; 0 once a run has succeeded.
+    """
+    tags = {"dagster/partition": batch_id} if batch_id else {}
     records = instance.get_run_records(
-        dg.RunsFilter(job_name=job_name, tags={"dagster/partition": batch_id}), limit=_LOOK_BACK
+        dg.RunsFilter(job_name=job_name, tags=tags), limit=_LOOK_BACK
     )
-    recent = [r for r in records if (r.end_time or 0.0) > time.time() - 2 * _LONGEST_WAIT]
-    if not recent:
+    failed = 0
+    for record in records:  # newest first
+        if record.dagster_run.status is dg.DagsterRunStatus.SUCCESS:
+            break
+        failed += record.dagster_run.is_finished
+    if not failed:
         return 0.0
-    wait = min(_FIRST_WAIT * 2.0 ** (len(recent) - 1), _LONGEST_WAIT)
-    ended = max(r.end_time or 0.0 for r in recent)
+    wait = min(_FIRST_WAIT * 2.0 ** (failed - 1), _LONGEST_WAIT)
+    ended = max(record.end_time or 0.0 for record in records)
     return max(0.0, ended + wait - time.time())
 
 
@@ -67,9 +88,9 @@ def batch_requests(
         instance: Dagster instance.
         job_name: Job to run.
         outstanding: Batch id and the reason it is outstanding.
-        patient: Let a batch that was run a moment ago wait.
+        patient: Let a batch whose last run has just failed wait.
     """
-    busy = in_flight(instance, job_name)
+    busy = in_flight(instance)
     return [
         # No run key: it would swallow every later retry of the batch.
         dg.RunRequest(job_name=job_name, partition_key=batch, tags={"boatseg/reason": reason})

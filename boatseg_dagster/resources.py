@@ -4,6 +4,7 @@ import dagster as dg
 
 from boatseg_core.config import Settings, load_settings
 from boatseg_core.lake import Lake
+from boatseg_dagster.liveness import PROCESS_TAG, this_process
 
 
 class Boatseg(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only in name
@@ -14,6 +15,11 @@ class Boatseg(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic onl
     """
 
     home: str = ""
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Tag the run with its process, see :mod:`boatseg_dagster.liveness`."""
+        if context.instance is not None and context.run_id is not None:
+            context.instance.add_run_tags(context.run_id, {PROCESS_TAG: this_process()})
 
     def settings(self) -> Settings:
         """Load the settings anew, so that a changed ``boatseg.toml`` needs no reload."""

@@ -8,7 +8,11 @@ from boatseg_core.config import Settings
 from boatseg_core.dataset.gold import IDENTITY, expected_rows
 from boatseg_core.dataset.groups import EXCLUDED, split_of
 from boatseg_core.ingest.quality import criteria_hash
-from boatseg_core.ingest.reconcile import incomplete_batches, sealed_batches
+from boatseg_core.ingest.reconcile import (
+    incomplete_batches,
+    returned_batches,
+    sealed_batches,
+)
 from boatseg_core.labels.build import stale_batches as label_stale_batches
 from boatseg_core.lake import Lake
 
@@ -31,11 +35,12 @@ def outdated_batches(lake: Lake, settings: Settings) -> dict[str, str]:
     reasons |= dict.fromkeys(
         _criteria_differ(lake, settings), "judged by other quality criteria than those in force"
     )
-    reasons |= dict.fromkeys(_split_differs(lake, settings), "split by other settings")
+    reasons |= dict.fromkeys(resplit_batches(lake, settings), "split by other settings")
     images = lake.counts("raw_images")
     for table, reason in (("image_groups", "not grouped"), ("image_quality", "not judged")):
         counts = lake.counts(table)
         reasons |= {b: reason for b, rows in images.items() if counts.get(b, 0) != rows}
+    reasons |= dict.fromkeys(returned_batches(lake, settings), "files that were gone are back")
     reasons |= dict.fromkeys(incomplete_batches(lake), "sealed files are not in bronze")
     return {batch: reasons[batch] for batch in sealed_batches(lake) if batch in reasons}
 
@@ -58,7 +63,8 @@ def _gold_differs(lake: Lake) -> list[str]:
     return differing["batch_id"].unique().to_list()
 
 
-def _split_differs(lake: Lake, settings: Settings) -> list[str]:
+def resplit_batches(lake: Lake, settings: Settings) -> list[str]:
+    """List the batches whose groups were split by other settings than those in force."""
     groups = lake.read("image_groups").filter(pl.col("split") != EXCLUDED)
     by_hash = {name: split_of(name, settings.split) for name in groups["group_id"].unique()}
     expected = groups["group_id"].replace_strict(by_hash, return_dtype=pl.String)

@@ -5,6 +5,7 @@ Everything here is what the assets ``tuned_hyperparameters`` and ``trained_model
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from boatseg_core.config import Settings
 from boatseg_core.dataset import GoldDataset
 from boatseg_core.gallery.plots import training_curve_markdown
 from boatseg_core.gallery.sheets import comparison_sheet
+from boatseg_core.imaging.decode import decode
+from boatseg_core.imaging.mask_png import decode_mask
 from boatseg_core.imaging.rle import BoolMask
 from boatseg_core.inference.predictor import Predictor
 from boatseg_core.lake import Lake
@@ -98,13 +101,13 @@ def train_and_register(
         RegistryError: MLflow's store cannot be written to.
     """
     overrides = load_best(settings) if use_tuned else {}
-    work = settings.paths.work / "train"
     with start_run(settings, gold, tags={"tuned": str(bool(overrides)).lower()}) as run:
         result = train(
             gold,
             settings,
             overrides=overrides,
-            work=work,
+            # A folder of its own: two trainings at once must not register each other's weights.
+            work=settings.paths.work / "train" / run.run_id,
             on_epoch=run.on_epoch,
             progress=progress,
         )
@@ -112,6 +115,7 @@ def train_and_register(
         run.log_result(result)
         examples = _examples(gold, result, run)
     model = register(result.folder, settings, run_id=run.run_id)
+    shutil.rmtree(result.folder.parent, ignore_errors=True)  # the registry has its own copy
     decision = promote(lake, settings, model.version)
     curve = training_curve_markdown(
         result.history,
@@ -125,12 +129,21 @@ def _examples(gold: GoldDataset, result: TrainResult, run: TrackedRun) -> str:
     """Draw the exported model's predictions over test images, those with objects first."""
     predictor = Predictor.load(result.folder)
     index = gold.index("test").sort("boat_count", "image_id", descending=[True, False])
-    wanted = set(index["image_id"].head(_EXAMPLES))
+    chosen = index.head(_EXAMPLES)
+    pictures = gold.lake.pick(
+        "gold_dataset",
+        ["image", "mask"],
+        chosen["image_id"].to_list(),
+        batch_ids=chosen["batch_id"].unique().to_list(),
+        version=gold.version,
+    )
+    keys = ["image_id", "batch_id"]
+    found = chosen.select(keys).join(pictures, on=keys, how="inner", maintain_order="left")
     rows: list[tuple[str, Any, BoolMask, BoolMask]] = []
-    for sample in gold.samples("test"):
-        if sample.image_id in wanted:
-            (found,) = predictor.predict_arrays([sample.image])
-            rows.append((sample.image_id, sample.image, sample.mask, found.mask()))
+    for image_id, data, truth in found.select("image_id", "image", "mask").iter_rows():
+        image = decode(data)
+        (prediction,) = predictor.predict_arrays([image])
+        rows.append((image_id, image, decode_mask(truth), prediction.mask()))
     sheet, picture = comparison_sheet(rows)
     run.log_file("pictures/test_predictions.jpg", picture)
     return sheet

@@ -10,9 +10,6 @@ from boatseg_dagster.assets.gold import gold_dataset
 from boatseg_dagster.metadata import asset_args
 from boatseg_dagster.resources import Boatseg
 
-# One training at a time on a machine; see the home's dagster.yaml.
-_HEAVY = {"boatseg/heavy": "training"}
-
 
 class TrainingConfig(dg.Config):
     """What a run may choose.
@@ -24,7 +21,7 @@ class TrainingConfig(dg.Config):
     use_tuned: bool = Field(True, description="Use the best hyperparameters found so far.")
 
 
-@dg.asset(deps=[gold_dataset], op_tags=_HEAVY, **asset_args("model", "optuna", "pytorch"))
+@dg.asset(deps=[gold_dataset], **asset_args("model", "optuna", "pytorch"))
 def tuned_hyperparameters(
     context: dg.AssetExecutionContext, boatseg: Boatseg
 ) -> dg.MaterializeResult[Any]:
@@ -49,7 +46,6 @@ def tuned_hyperparameters(
 
 @dg.asset(
     deps=[gold_dataset, tuned_hyperparameters],
-    op_tags=_HEAVY,
     **asset_args("model", "pytorch", "onnx", "mlflow"),
 )
 def trained_model(

@@ -135,5 +135,5 @@ def test_what_another_model_scored_is_scored_again(
 def test_too_few_images_to_train_on(settings: Settings, images: Path, masks: Path) -> None:
     from boatseg_dagster.local import StageError
 
-    with pytest.raises(StageError, match=r"split of gold version \d+ has no image"):
+    with pytest.raises(StageError, match=r"split of gold version \d+ is empty"):
         run_own(settings, images, masks)

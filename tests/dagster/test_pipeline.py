@@ -11,6 +11,7 @@ from support.pictures import drop
 from support.scenes import write_scenes
 
 from boatseg_core.config import Settings, load_settings
+from boatseg_core.dataset.staleness import outdated_batches
 from boatseg_core.inference.backlog import unscored_batches
 from boatseg_core.lake import Lake
 from boatseg_core.registry.lookup import checked, resolve
@@ -194,3 +195,20 @@ def test_the_page_of_predictions_puts_unseen_images_first(
         lake.read("gold_dataset").filter(pl.col("split") != "test"), on="image_id", how="anti"
     )
     assert sum(name in html for name in unseen["image_id"]) == min(10, unseen.height)
+
+
+def test_what_has_just_failed_is_tried_again_at_once(
+    pipeline: LocalPipeline, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scenes(settings.paths.landing, 2, seed=7, labelled=False)
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object, **__: object) -> None:
+            raise OSError("the disk is on fire")
+
+        patch.setattr("boatseg_dagster.assets.silver.group_batch", fail)
+        with pytest.raises(StageError, match=r"failed in image_groups: .*the disk is on fire"):
+            pipeline.ingest()
+
+    assert pipeline.ingest() == 1
+    assert outdated_batches(lake, settings) == {}

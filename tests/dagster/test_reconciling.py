@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import dagster as dg
 import pytest
 from support.pictures import drop
@@ -10,6 +14,7 @@ from support.scenes import write_scenes
 from boatseg_core.config import Settings
 from boatseg_core.lake import Lake
 from boatseg_dagster.definitions import build_defs
+from boatseg_dagster.liveness import PROCESS_TAG, this_process
 from boatseg_dagster.resources import Boatseg
 from boatseg_dagster.schedules import hourly_scoring, nightly_backfill, nightly_rescoring
 from boatseg_dagster.sensors import landing_sensor
@@ -150,3 +155,66 @@ def test_a_batch_of_nothing_but_bad_files_is_finished_too(
 
     assert lake.read("quarantine").height == 2
     assert requests(tick(instance, boatseg)) == []
+
+
+def test_a_killed_run_is_closed_and_its_batch_asked_for_again(
+    instance: dg.DagsterInstance, boatseg: Boatseg, settings: Settings
+) -> None:
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("no /proc: processes cannot be told apart on this machine")
+    write_scenes(settings.paths.landing, 3, labelled=False)
+    ((job, batch),) = requests(tick(instance, boatseg))
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    host = this_process().partition("/")[0]
+    started = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    run = instance.create_run_for_job(
+        build_defs(boatseg).resolve_job_def(str(job)),
+        tags={
+            "dagster/partition": str(batch),
+            PROCESS_TAG: f"{host}/{process.pid}/{started}",
+        },
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert requests(tick(instance, boatseg)) == []
+
+    process.kill()
+    process.wait()
+    tick(instance, boatseg)
+
+    closed = instance.get_run_by_id(run.run_id)
+    assert closed is not None
+    assert closed.status is dg.DagsterRunStatus.FAILURE
+    context = dg.build_schedule_context(instance=instance, resources={"boatseg": boatseg})
+    again = nightly_backfill(context)
+    assert [(request.job_name, request.partition_key) for request in again] == [(job, batch)]
+
+
+def test_a_run_carries_the_process_that_executes_it(
+    instance: dg.DagsterInstance, boatseg: Boatseg, settings: Settings
+) -> None:
+    write_scenes(settings.paths.landing, 2, labelled=False)
+    ((job, batch),) = requests(tick(instance, boatseg))
+
+    result = execute(instance, boatseg, str(job), batch)
+
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags[PROCESS_TAG] == this_process()
+
+
+def test_labels_that_fail_to_load_do_not_hold_up_images(
+    instance: dg.DagsterInstance,
+    boatseg: Boatseg,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_scenes(settings.paths.landing, 3)
+
+    def fail(*_: object) -> None:
+        raise OSError("unreadable today")
+
+    monkeypatch.setattr("boatseg_dagster.assets.bronze.load", fail)
+    assert requests(tick(instance, boatseg)) == [("load_labels", None)]
+    assert not execute(instance, boatseg, "load_labels").success
+
+    assert [job for job, _ in requests(tick(instance, boatseg))] == ["ingest_batch"]
