@@ -54,6 +54,8 @@ def look(
     sealed = seal(lake, settings)
     for name in sealed.discovery.unnameable:
         warn(f"{name} is not named in UTF-8 and cannot be ingested: rename it")
+    for problem in sealed.discovery.unreadable:
+        warn(f"{problem}: left out until it can be read")
     partitions = new_partitions(instance, sealed_batches(lake))
     if "" in in_flight(instance, load_labels.name):
         return dg.SensorResult([], dynamic_partitions_requests=partitions)

@@ -247,6 +247,8 @@ def _explain(
         screen.note(message)
     for name in found.unnameable:
         screen.note(f"{name} is not named in UTF-8 and was left alone: rename it")
+    for problem in found.unreadable:
+        screen.note(f"{problem}: left out until it can be read")
     if found.unsettled:
         screen.note(
             f"{screen.counted(found.unsettled, 'file')} changed less than "

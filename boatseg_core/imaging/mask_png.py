@@ -139,11 +139,9 @@ def _decode_any(data: bytes, max_pixels: int) -> BoolMask:
             if image.mode.startswith("I"):  # 16-bit grey, which convert("L") would clip
                 return np.asarray(image) >= THRESHOLD * 256
             return np.asarray(image.convert("L")) >= THRESHOLD
-    except Image.DecompressionBombError as error:
-        raise ImageError("too_many_pixels", f"the mask picture is too large: {error}") from error
     except UnidentifiedImageError as error:
         raise ImageError("not_an_image", "the mask is neither a PNG nor a JPEG") from error
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow's parsers raise many kinds on hostile bytes
         raise ImageError("corrupt", f"the mask picture is damaged: {error}") from error
