@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from boatseg_core.cli.screen import clean, out, print_table, say
+from boatseg_core.cli.screen import out, print_table, say
 from boatseg_core.registry.lookup import checked, resolve, version_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def print_summary(
     if page is not None:
         say(f"Pictures    {page.as_uri()}", "bold")
     default = settings.paths.root == Path(".boatseg").absolute()
-    home = "" if default else f" --home {settings.paths.root}"
+    home = "" if default else f" --home {shlex.quote(str(settings.paths.root))}"
     boatseg = _command()
     say("Try next    make dev" if default else f"Try next    {boatseg} dev{home}")
     say(
@@ -68,7 +69,8 @@ def _command() -> str:
     if shutil.which("boatseg") or called.name != "boatseg":
         return "boatseg"
     here = called.absolute()
-    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
+    within = here.is_relative_to(Path.cwd())
+    return shlex.quote(str(here.relative_to(Path.cwd()) if within else here))
 
 
 def _tables(lake: Lake) -> None:
@@ -165,4 +167,4 @@ def _example(lake: Lake, settings: Settings) -> str:
     )
     if frame.is_empty():
         return "IMAGE"
-    return clean(str(settings.images_folder / frame["image_id"][0]))
+    return shlex.quote(str(settings.images_folder / frame["image_id"][0]))
