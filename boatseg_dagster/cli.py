@@ -45,7 +45,13 @@ def run(images: Path, masks: Path) -> None:
 
 
 @click.command()
-@click.option("--port", default=3000, show_default=True, help="TCP port of the web interface.")
+@click.option(
+    "--port",
+    default=3000,
+    show_default=True,
+    type=click.IntRange(1, 65_535),
+    help="TCP port of the web interface.",
+)
 @home_option
 def dev(port: int) -> None:
     """Open the Dagster UI on the home, with its sensor and schedules running (loopback only)."""

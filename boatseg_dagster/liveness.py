@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import dagster as dg
 
 PROCESS_TAG = "boatseg/process"
+
+_STARTED = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+_TAGGED_WITHIN = 300.0  # s
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -29,8 +33,13 @@ def close_dead_runs(instance: dg.DagsterInstance) -> int:
         Number of runs closed.
     """
     closed = 0
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        if _is_dead(run.tags.get(PROCESS_TAG, "")):
+    for record in instance.get_run_records(_STARTED):
+        run, process = record.dagster_run, record.dagster_run.tags.get(PROCESS_TAG)
+        # The tag comes with the first step: a run that has been started for minutes without one
+        # was killed before, or by a version that did not tag.
+        since = record.start_time or record.create_timestamp.timestamp()
+        untagged = process is None and time.time() - since > _TAGGED_WITHIN
+        if untagged or _is_dead(process or ""):
             instance.report_run_failed(run, "the process that executed this run is gone")
             closed += 1
     return closed

@@ -213,6 +213,12 @@ class Serve(Section):
         5.0, "s", "How often the service looks for a newly promoted version.", gt=0
     )
     max_body_bytes: int = setting(64 * 2**20, "bytes", "Larger requests are refused.", ge=1)
+    max_pixels: int = setting(
+        16_000_000,
+        "px",
+        "A picture with more pixels is refused: a few kilobytes can hold minutes of work.",
+        ge=1,
+    )
 
 
 class Drift(Section):

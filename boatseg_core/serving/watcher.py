@@ -87,7 +87,10 @@ class Watcher:
         if ref == self._failed and time.monotonic() < self._again_at:
             return
         try:
-            predictor = Predictor.load(ref.folder, **predictor_options(self.settings))
+            options = predictor_options(self.settings)
+            # A caller waits for the answer, and others behind it: smaller than for batches.
+            options["max_pixels"] = min(options["max_pixels"], self.settings.serve.max_pixels)
+            predictor = Predictor.load(ref.folder, **options)
             predictor.warm_up(_WARM_UP_SIDE)
         except Exception as error:  # whatever it is, the old model goes on and this is reported
             self._note_failure(ref, error)

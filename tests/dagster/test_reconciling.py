@@ -218,3 +218,23 @@ def test_labels_that_fail_to_load_do_not_hold_up_images(
     assert not execute(instance, boatseg, "load_labels").success
 
     assert [job for job, _ in requests(tick(instance, boatseg))] == ["ingest_batch"]
+
+
+def test_a_run_that_was_killed_before_it_was_tagged_is_closed_too(
+    instance: dg.DagsterInstance,
+    boatseg: Boatseg,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_scenes(settings.paths.landing, 3, labelled=False)
+    ((job, batch),) = requests(tick(instance, boatseg))
+    instance.create_run_for_job(
+        build_defs(boatseg).resolve_job_def(str(job)),
+        tags={"dagster/partition": str(batch)},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert requests(tick(instance, boatseg)) == []
+
+    monkeypatch.setattr("boatseg_dagster.liveness._TAGGED_WITHIN", -1.0)
+    monkeypatch.setattr("boatseg_dagster.requests._FIRST_WAIT", 0.0)
+    assert requests(tick(instance, boatseg)) == [(job, batch)]
