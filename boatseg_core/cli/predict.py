@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class _Files:
     def __iter__(self) -> Iterator[bytes]:
         for path in self.paths:
             try:
+                if path.exists() and not path.is_file():
+                    raise OSError(errno.EINVAL, "it is not a file")  # a pipe would block for ever
                 data = path.read_bytes()
             except OSError as error:
                 self.unreadable[path] = f"it cannot be read: {error.strerror}"

@@ -62,7 +62,11 @@ def _pins(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -
     "--rows", type=click.IntRange(1), default=100, show_default=True, help="Most rows in a table."
 )
 @click.option(
-    "--seconds", type=float, default=60.0, show_default=True, help="Stop the query after this time."
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Stop the query after this time.",
 )
 @click.option("--memory", default="1GB", show_default=True, help="Most memory the query may take.")
 @home_option

@@ -33,11 +33,14 @@ class LabelFile:
 
     Attributes:
         path: Absolute path.
+        name: Name in the ledger: ``landing/...`` in the home's own folder, so that a home can be
+            moved, else the path.
         size_bytes: Size in bytes.
         mtime_ns: Time of last modification, nanoseconds since 1970.
     """
 
     path: Path
+    name: str
     size_bytes: int
     mtime_ns: int
 
@@ -85,7 +88,8 @@ def discover(settings: Settings) -> list[LabelFile]:
         raise InputError(f"{root} does not exist: landing.labels names a CSV file or its folder")
     else:
         paths = []
-    return sorted(map(_look, paths), key=lambda file: (file.mtime_ns, str(file.path)))
+    files = [_look(path.absolute(), _name(path.absolute(), settings)) for path in paths]
+    return sorted(files, key=lambda file: (file.mtime_ns, file.name))
 
 
 def new_files(lake: Lake, settings: Settings) -> list[LabelFile]:
@@ -154,10 +158,16 @@ def load(lake: Lake, settings: Settings) -> LoadSummary:
     )
 
 
-def _look(path: Path) -> LabelFile:
-    path = path.absolute()
+def _look(path: Path, name: str) -> LabelFile:
     status = path.stat()
-    return LabelFile(path, status.st_size, status.st_mtime_ns)
+    return LabelFile(path, name, status.st_size, status.st_mtime_ns)
+
+
+def _name(path: Path, settings: Settings) -> str:
+    landing = settings.paths.landing
+    if path.is_relative_to(landing):
+        return f"landing/{path.relative_to(landing).as_posix()}"
+    return str(path)
 
 
 def _unknown(lake: Lake, settings: Settings, least_version: int) -> list[LabelFile]:
@@ -168,7 +178,7 @@ def _unknown(lake: Lake, settings: Settings, least_version: int) -> list[LabelFi
     return [
         file
         for file in discover(settings)
-        if (str(file.path), file.size_bytes, file.mtime_ns) not in known
+        if (file.name, file.size_bytes, file.mtime_ns) not in known
     ]
 
 
@@ -198,7 +208,7 @@ def _load_file(lake: Lake, settings: Settings, file: LabelFile, images: set[str]
     newest = max(_newest_version(lake, "label_files"), _newest_version(lake, "raw_masks"))
     history = (
         lake.read("label_files")
-        .filter(pl.col("path") == str(file.path), pl.col("label_version") > 0)
+        .filter(pl.col("path") == file.name, pl.col("label_version") > 0)
         .sort("label_version", "loaded_at")
     )
     if history.height and history["sha256"][-1] == sha256:
@@ -206,7 +216,7 @@ def _load_file(lake: Lake, settings: Settings, file: LabelFile, images: set[str]
         _record(lake, file, sha256, history["label_version"][-1], rows=0)
         return None
     done = history.filter(pl.col("sha256") == sha256)["label_version"].to_list()
-    name = f"labels/{sha256}/{file.path}"
+    name = f"labels/{sha256}/{file.name}"
     begun = lake.create("raw_masks").transaction_version(f"{name}/0")
     # Begun and not done: it was interrupted before its ledger row, or another process is at it.
     version = begun if begun is not None and begun not in done else newest + 1
@@ -219,7 +229,7 @@ def _load_file(lake: Lake, settings: Settings, file: LabelFile, images: set[str]
     except InputError:
         _record(lake, file, sha256, 0, rows=0)
         raise
-    if _look(file.path) != file:
+    if _look(file.path, file.name) != file:
         raise InputError(f"label file {file.path} changed while it was read: run again")
     _record(lake, file, sha256, version, rows=rows)
     return rows
@@ -228,7 +238,7 @@ def _load_file(lake: Lake, settings: Settings, file: LabelFile, images: set[str]
 def _record(lake: Lake, file: LabelFile, sha256: str, version: int, *, rows: int) -> None:
     now = dt.datetime.now(dt.UTC)
     row = {
-        "path": str(file.path),
+        "path": file.name,
         "size_bytes": file.size_bytes,
         "mtime_ns": file.mtime_ns,
         "sha256": sha256,
@@ -239,7 +249,7 @@ def _record(lake: Lake, file: LabelFile, sha256: str, version: int, *, rows: int
     lake.append(
         "label_files",
         pl.DataFrame([row]),
-        app_id=f"label-file/{file.path}/{sha256}/{version}/{file.mtime_ns}",
+        app_id=f"label-file/{file.name}/{sha256}/{version}/{file.mtime_ns}",
     )
 
 
@@ -276,7 +286,7 @@ def _settled(file: LabelFile, settle_seconds: float) -> LabelFile:
     if 0 <= age < settle_seconds:
         time.sleep(settle_seconds - age)
     try:
-        return _look(file.path)
+        return _look(file.path, file.name)
     except OSError as error:
         raise InputError(f"label file {file.path} is gone: {error.strerror}") from error
 

@@ -182,7 +182,11 @@ _SPECS = (
         "ledger",
         "One row a label file that was read, exactly once.",
         (
-            Column("path", _STR, "Absolute path of the file."),
+            Column(
+                "path",
+                _STR,
+                "Path of the file: landing/... in the home's own folder, else absolute.",
+            ),
             _SIZE,
             Column("mtime_ns", _I64, "Time of last modification, nanoseconds since 1970."),
             _SHA,
@@ -291,7 +295,7 @@ _SPECS = (
         (
             Column("model_name", _STR, "Registered model."),
             Column("model_version", _I32, "Version decided on."),
-            Column("alias", _STR, "Alias the version got; empty when refused."),
+            Column("alias", _STR, "Alias the version got: production, or challenger when refused."),
             Column("action", _STR, "promoted, refused, forced or rolled_back."),
             Column("previous_version", _I32, "Version that was in production before, if any."),
             Column("boat_iou", _F64, "Mean IoU over test images with objects."),

@@ -120,6 +120,9 @@ class Lake:
                     # for as long as nobody vacuums.
                     configuration={"delta.logRetentionDuration": "interval 365 days"},
                     storage_options=self.storage_options or None,
+                    # A retry would commit the same metadata again as version 1, on which the
+                    # winner's first write then fails.
+                    commit_properties=CommitProperties(max_commit_retries=0),
                 )
             except OSError as error:
                 raise LakeError(
@@ -346,6 +349,7 @@ class Lake:
             LakeError: The batch id is not one, the table has no batches, the disk refuses, or
                 another process wrote the same batch meanwhile.
         """
+        _check_batched(name, batch_id)  # before a table is made for it
         try:
             # Conflicts with other batches are resolved inside delta-rs, which only has to write a
             # new log entry; of two writers of the SAME batch the later one fails for real.
@@ -359,10 +363,7 @@ class Lake:
     def _replace(
         self, name: str, batch_id: str, data: Data, table: DeltaTable, *, retries: int
     ) -> int:
-        spec = _spec(name)
-        if spec.partition_by != ("batch_id",):
-            raise LakeError(f"table {name} is not partitioned by batch_id")
-        check_batch_id(batch_id)
+        spec = _check_batched(name, batch_id)
         return self._write(
             table,
             _conform(data, spec),
@@ -411,6 +412,14 @@ class Lake:
                     ) from error
                 raise
         return table.version()
+
+
+def _check_batched(name: str, batch_id: str) -> TableSpec:
+    spec = _spec(name)
+    if spec.partition_by != ("batch_id",):
+        raise LakeError(f"table {name} is not partitioned by batch_id")
+    check_batch_id(batch_id)
+    return spec
 
 
 def check_batch_id(batch_id: str) -> None:

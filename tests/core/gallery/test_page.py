@@ -100,7 +100,7 @@ def test_every_card_is_there_with_its_layers() -> None:
     text = "".join(elements.text)
     assert "0.612" in text and "12,345" in text
     assert "not a JPEG" in text  # the broken one says why
-    assert text.count("not labelled") == 1
+    assert text.count("not labelled") == 2  # the card that is not, and the legend
 
 
 def test_photo_and_layer_lie_on_each_other_pixel_by_pixel() -> None:
@@ -270,3 +270,14 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 )
 def test_values_read_well(value: object, text: str) -> None:
     assert say(value) == text
+
+
+def test_the_legend_calls_a_prediction_false_only_where_everything_is_labelled() -> None:
+    image = np.zeros((32, 32, 3), np.uint8)
+    mask = np.zeros((32, 32), np.bool_)
+    mask[4:9, 4:9] = True
+    labelled = Card("a", image, truth=mask, prediction=mask)
+    unlabelled = Card("b", image, prediction=mask)
+
+    assert "false alarm, or not labelled" in render_page("t", [labelled, unlabelled])
+    assert "false alarm, or" not in render_page("t", [labelled])

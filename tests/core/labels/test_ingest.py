@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from boatseg_core.config import Settings
+from boatseg_core.config import Settings, load_settings
 from boatseg_core.errors import InputError
 from boatseg_core.labels import ingest
 from boatseg_core.labels.ingest import discover, load, new_files
@@ -55,7 +55,7 @@ def test_rows_arrive_as_they_are(lake: Lake, settings: Settings) -> None:
         ("c.jpg", None, "m.csv", 4, 1),
     ]
     ledger = lake.read("label_files").row(0, named=True)
-    assert (ledger["path"], ledger["rows"], ledger["label_version"]) == (str(path), 3, 1)
+    assert (ledger["path"], ledger["rows"], ledger["label_version"]) == ("landing/m.csv", 3, 1)
 
 
 def test_nothing_is_read_twice(lake: Lake, settings: Settings) -> None:
@@ -219,7 +219,7 @@ def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_call(
     assert "changed while" in load(lake, settings).refused[str(path)]
     monkeypatch.setattr(ingest, "_hash", hash_file)
     assert load(lake, settings).rows == 2
-    ledger = lake.read("label_files").filter(pl.col("path") == str(path))
+    ledger = lake.read("label_files").filter(pl.col("path") == "landing/m.csv")
     assert ledger["rows"].to_list() == [2]
 
 
@@ -233,7 +233,7 @@ def test_a_young_file_is_waited_for(lake: Lake, settings: Settings) -> None:
 
 LOADER = """
 import sys, time
-from boatseg_core.config import Settings
+from boatseg_core.config import Settings, load_settings
 from boatseg_core.labels.ingest import load
 from boatseg_core.lake import Lake
 
@@ -253,3 +253,13 @@ def test_two_processes_that_load_at_once_take_every_row_once(
     rows = raw(lake)
     assert len(rows) == len({row[0] for row in rows}) == 50
     assert lake.read("label_files").height == 1
+
+
+def test_a_moved_home_reads_no_label_twice(lake: Lake, settings: Settings) -> None:
+    put(settings, "m.csv", HEADER + "a.jpg,1 2\n")
+    load(lake, settings)
+    moved = settings.paths.root.rename(settings.paths.root.with_name("moved"))
+    there = load_settings(home=moved, landing=settings.landing)
+
+    assert new_files(Lake.from_settings(there), there) == []
+    assert load(Lake.from_settings(there), there).rows == 0

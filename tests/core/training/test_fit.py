@@ -179,7 +179,7 @@ def test_control_c_passes_through_and_works_again(gold, settings, tmp_path):
 def test_an_image_that_no_longer_decodes_is_named(gold, settings, tmp_path, monkeypatch):
     from boatseg_core.dataset import reader
 
-    def broken(data):
+    def broken(data, **_):
         raise ImageError("truncated", "the stream ends early")
 
     monkeypatch.setattr(reader, "decode", broken)
