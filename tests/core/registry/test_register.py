@@ -38,7 +38,10 @@ def test_a_training_run_is_gone_on_with(settings: Settings, tmp_path: Path) -> N
     import mlflow
 
     client = connect(settings)
-    mlflow.set_experiment("of-the-training")
+    kept = (settings.paths.root / "elsewhere").as_uri()  # MLflow's own default is ./mlruns
+    mlflow.set_experiment(
+        experiment_id=mlflow.create_experiment("of-the-training", artifact_location=kept)
+    )
     with mlflow.start_run() as run:
         pass
     write_model(tmp_path)
