@@ -24,6 +24,7 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from boatseg_core.errors import LakeError
+from boatseg_core.lake.evolve import add_missing_columns, missing_columns, with_all_columns
 from boatseg_core.lake.pump import Pump
 from boatseg_core.lake.schemas import TABLES, TableSpec
 
@@ -103,7 +104,7 @@ class Lake:
         return self.table(name).version() if self.exists(name) else None
 
     def create(self, name: str) -> DeltaTable:
-        """Create a table where it is missing, and open it."""
+        """Create a table where it is missing, add the columns it lacks, and open it."""
         if not self.exists(name):
             spec = _spec(name)
             try:
@@ -132,18 +133,23 @@ class Lake:
                 # Another process was faster between the look and the commit: its table is ours.
                 if not self.exists(name):
                     raise
-        return self.table(name)
+        return add_missing_columns(self.table(name), _spec(name))
 
     # Reading
 
     def dataset(self, name: str, version: int | None = None) -> ds.Dataset:
-        """Open a table as an Arrow dataset, without reading data."""
+        """Open a table as an Arrow dataset, without reading data.
+
+        It has every column that the code knows; those that the table, or the pinned version of it,
+        does not have are null.
+        """
         # Files of this machine are read by Arrow itself. Through delta-rs' handler its threads call
         # into Python, and a process that ends while they read ahead aborts or hangs.
         local = None
         if "://" not in self.root:
             local = fs.SubTreeFileSystem(str(Path(self.uri(name)).absolute()), fs.LocalFileSystem())
-        return self.table(name, version).to_pyarrow_dataset(filesystem=local)
+        dataset = self.table(name, version).to_pyarrow_dataset(filesystem=local)
+        return with_all_columns(dataset, _spec(name))
 
     def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
         """Scan a table lazily, with projection and partition pruning.
@@ -329,8 +335,12 @@ class Lake:
         Returns:
             ``version + 1``, or ``None`` when another process was faster.
         """
+        table = self.table(name, version)
+        if missing_columns(table, _spec(name)):
+            self.create(name)  # adding them is a version: whoever asks has to look again
+            return None
         try:
-            return self._replace(name, batch_id, data, self.table(name, version), retries=0)
+            return self._replace(name, batch_id, data, table, retries=0)
         except CommitFailedError:
             return None
 

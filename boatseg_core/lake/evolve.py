@@ -1,0 +1,81 @@
+"""Let tables of older homes have the columns that newer code knows.
+
+A column that :data:`boatseg_core.lake.schemas.TABLES` gained is added to a table the next time it
+is opened for writing, and reads as null everywhere it is not yet: in older tables, in older files
+of a table, and in older versions that a model is pinned to.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import DeltaTable, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError
+
+from boatseg_core.errors import LakeError
+from boatseg_core.lake.schemas import TableSpec
+
+_ATTEMPTS = 8
+
+
+def missing_columns(table: DeltaTable, spec: TableSpec) -> list[str]:
+    """Columns that the code knows and the opened version of the table does not have."""
+    there = {field.name for field in table.schema().fields}
+    return [name for name in spec.schema.names if name not in there]
+
+
+def add_missing_columns(table: DeltaTable, spec: TableSpec) -> DeltaTable:
+    """Add the columns a table lacks, as nulls; no data file is touched.
+
+    Whoever else adds the same columns meanwhile wins or loses as a whole: delta-rs refuses a
+    change of the schema that another one preceded, and the loser looks again.
+
+    Args:
+        table: The newest version.
+        spec: What the table should have.
+
+    Returns:
+        The table at a version that has the columns.
+
+    Raises:
+        LakeError: The commit fails for another reason than a race.
+    """
+    for attempt in range(_ATTEMPTS):
+        missing = missing_columns(table, spec)
+        if not missing:
+            return table
+        wanted = pa.schema([spec.schema.field(name) for name in missing])
+        try:
+            table.alter.add_columns(Schema.from_arrow(wanted).fields)
+        except CommitFailedError as error:
+            if attempt == _ATTEMPTS - 1:
+                raise _unchanged(spec, missing, error) from error
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))
+        except (DeltaError, OSError) as error:
+            raise _unchanged(spec, missing, error) from error
+        # Only a fresh look tells what the table has: an incremental one keeps the old schema where
+        # another process was faster.
+        table = DeltaTable(table.table_uri, storage_options=table._storage_options)
+    return table
+
+
+def with_all_columns(dataset: ds.Dataset, spec: TableSpec) -> ds.Dataset:
+    """Give a dataset the table's columns in their order; those it lacks are null.
+
+    Columns that only a newer boatseg knows come last.
+    """
+    there: pa.Schema = dataset.schema
+    fields = [
+        there.field(name) if name in there.names else spec.schema.field(name)
+        for name in spec.schema.names
+    ]
+    fields += [field for field in there if field.name not in spec.schema.names]
+    wanted = pa.schema(fields)
+    return dataset if wanted.names == there.names else dataset.replace_schema(wanted)
+
+
+def _unchanged(spec: TableSpec, missing: list[str], error: Exception) -> LakeError:
+    return LakeError(f"table {spec.name} cannot be given the columns {', '.join(missing)}: {error}")
