@@ -80,14 +80,81 @@ class Quality(Section):
     min_contrast: float = setting(
         0.5, "0-255", "Flatter images fail (standard deviation of luminance).", ge=0
     )
+    max_contrast: float = setting(
+        127.5,
+        "0-255",
+        "Harsher images fail (standard deviation of luminance; half black, half white is 127.5).",
+        ge=0,
+    )
     max_blank_share: float = setting(
         0.9, "share", "Images with more all-black or all-white tiles fail.", ge=0, le=1
     )
     min_sharpness: float = setting(
         0.0, "", "Blurrier images fail (variance of the Laplacian of luminance).", ge=0
     )
+    max_pixels: int = setting(
+        400_000_000,
+        "px",
+        "Images with more pixels fail; decode.max_pixels refuses them before they are decoded.",
+        ge=1,
+    )
     min_pass_rate: float = setting(
         0.9, "share", "A batch with a lower pass rate raises a warning.", ge=0, le=1
+    )
+    broken_pass_rate: float = setting(
+        0.5,
+        "share",
+        "A batch with a lower pass rate is broken: it does not go on to gold before somebody looks.",
+        ge=0,
+        le=1,
+    )
+    max_duplicate_share: float = setting(
+        0.05, "share", "A batch with more duplicates of other images raises a warning.", ge=0, le=1
+    )
+
+    @model_validator(mode="after")
+    def _ranges_are_not_empty(self) -> Quality:
+        for low, high in (
+            ("min_width", "max_width"),
+            ("min_height", "max_height"),
+            ("min_brightness", "max_brightness"),
+            ("min_contrast", "max_contrast"),
+        ):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} must not be above {high}: no image could pass")
+        return self
+
+
+class History(Section):
+    """Comparison of a new batch with the batches before it."""
+
+    batches: int = setting(20, "batches", "How many earlier batches are looked back on.", ge=1)
+    min_images: int = setting(
+        30,
+        "images",
+        "A batch, or a history, with fewer images is reported but not judged.",
+        ge=2,
+    )
+    false_alarms: float = setting(
+        0.01,
+        "share",
+        "Bound on the batches that warn by chance alone, over all comparisons together.",
+        gt=0,
+        lt=1,
+    )
+    max_mix_shift: float = setting(
+        0.15,
+        "share",
+        "A warning needs this share of the images to have another size or format than before.",
+        gt=0,
+        le=1,
+    )
+    max_shift: float = setting(
+        0.2,
+        "KS distance",
+        "A warning needs this Kolmogorov-Smirnov distance of brightness or contrast.",
+        gt=0,
+        le=1,
     )
 
 

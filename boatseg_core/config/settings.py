@@ -23,6 +23,7 @@ from boatseg_core.config.home import Home
 from boatseg_core.config.sections import (
     Decode,
     Drift,
+    History,
     Labels,
     Landing,
     Predict,
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     seal: Seal = Field(default_factory=Seal)
     decode: Decode = Field(default_factory=Decode)
     quality: Quality = Field(default_factory=Quality)
+    history: History = Field(default_factory=History)
     labels: Labels = Field(default_factory=Labels)
     split: Split = Field(default_factory=Split)
     train: Train = Field(default_factory=Train)

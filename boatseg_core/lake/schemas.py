@@ -170,6 +170,11 @@ _SPECS = (
             _BATCH_ID,
             Column("passed", _BOOL, "Whether the image meets every criterion."),
             Column("reasons", pa.list_(_STR), "Criteria that are not met; empty when passed."),
+            Column(
+                "duplicate_of",
+                _STR,
+                "Image of the same bytes that is kept instead of this one; null for an original.",
+            ),
             *_SIZE_PX,
             *_FORMAT,
             *_MEASUREMENTS,
