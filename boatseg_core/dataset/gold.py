@@ -13,7 +13,16 @@ from boatseg_core.lake import TABLES, Lake
 
 # One picture of 768x768 is some 130 kB: 64 rows are 8 MB in flight.
 _ROWS = 64
-_FROM_MASK = ("boat_count", "boat_area", "boat_areas", "boat_boxes", "label_version")
+_FROM_MASK = (
+    "boat_count",
+    "boat_area",
+    "boat_areas",
+    "boat_boxes",
+    "boat_centroids",
+    "boat_orientations",
+    "boat_rles",
+    "label_version",
+)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ Runs = npt.NDArray[np.int64]
 _INTEGERS = re.compile(r"[0-9\s]*", re.ASCII)
 # No image has so many pixels, and the sum of two smaller numbers still fits int64.
 _TOO_LARGE = 10**18
+_ONE_INDEXED = np.array([1, 0], dtype=np.int64)
 _NONE: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
 
@@ -58,7 +59,7 @@ def parse(text: str, *, height: int | None = None, width: int | None = None) -> 
     if runs[:, 1].min() < 1:
         at = int(runs[int(runs[:, 1].argmin()), 0])
         raise RleError("empty_run", f"the run at {at} has length 0")
-    runs = runs - np.array([1, 0], dtype=np.int64)
+    runs = runs - _ONE_INDEXED
     if np.any(np.diff(runs[:, 0]) < 0):
         runs = runs[np.argsort(runs[:, 0], kind="stable")]
     ends = runs[:, 0] + runs[:, 1]
@@ -119,9 +120,28 @@ def encode(mask: npt.NDArray[np.bool_] | npt.NDArray[np.uint8]) -> str:
     flat = np.asarray(mask, dtype=np.bool_).T.reshape(-1)
     padded = np.zeros(flat.size + 2, dtype=np.int8)
     padded[1:-1] = flat
-    edges = np.flatnonzero(np.diff(padded)) + 1
+    edges = np.flatnonzero(np.diff(padded))
     edges[1::2] -= edges[::2]
-    return " ".join(map(str, edges.tolist()))
+    return to_text(edges.reshape(-1, 2))
+
+
+def to_text(runs: Runs) -> str:
+    """Write runs as a run-length string.
+
+    Args:
+        runs: int64 ``[N, 2]``, sorted by start and not overlapping, as :func:`parse` returns them.
+
+    Returns:
+        ``"start length ..."`` with starts counted from 1; runs that touch are merged, so that the
+        same pixels always make the same text.
+    """
+    if len(runs) > 1:
+        ends = runs[:, 0] + runs[:, 1]
+        opens = np.concatenate(([True], runs[1:, 0] > ends[:-1]))
+        if not opens.all():
+            starts = runs[opens, 0]
+            runs = np.stack((starts, np.append(ends[:-1][opens[1:]], ends[-1]) - starts), axis=1)
+    return " ".join(map(str, (runs + _ONE_INDEXED).reshape(-1).tolist()))
 
 
 def area(text: str) -> int:

@@ -245,6 +245,8 @@ def _record(lake: Lake, file: LabelFile, sha256: str, version: int, *, rows: int
         "label_version": version,
         "rows": rows,
         "loaded_at": now,
+        "source_file": file.path.name,
+        "kind": "csv",
     }
     lake.append(
         "label_files",
@@ -275,8 +277,12 @@ def _frame(rows: list[LabelRow], source: str, version: int) -> pl.DataFrame:
             "source_file": [source] * len(rows),
             "line": [row.line for row in rows],
             "label_version": [version] * len(rows),
+            "kind": ["rle"] * len(rows),
         },
         schema_overrides={"encoded_pixels": pl.String},
+    ).with_columns(
+        pl.lit(None).alias(name)
+        for name in ("width", "height", "element", "by_stem", "category", "crowd", "sha256")
     )
 
 

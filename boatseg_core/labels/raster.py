@@ -16,6 +16,7 @@ import numpy.typing as npt
 from boatseg_core.errors import RleError
 from boatseg_core.imaging import rle
 from boatseg_core.imaging.mask_png import MaskFormat, encode_mask, encode_packed
+from boatseg_core.labels.shapes import centroids_and_orientations, split_columns
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,19 @@ class Rejected:
 class Raster:
     """The mask of one image.
 
+    What is listed per object is in the order of the rows.
+
     Attributes:
         width: Columns, in pixels.
         height: Rows, in pixels.
         packed: uint8 ``[H, ceil(W / 8)]``, one bit a pixel, leftmost in the highest bit.
-        areas: Pixels of each object, in the order of the rows.
+        areas: Pixels of each object.
         boxes: Box of each object: x, y, width, height in pixels.
+        centroids: Centroid of each object: x, y in pixels; see :mod:`boatseg_core.labels.shapes`.
+        orientations: Direction of each object's principal axis in degrees, clockwise from the x
+            axis, above -90 and up to 90.
+        rles: Run lengths of each object, as :func:`boatseg_core.imaging.rle.encode` writes them:
+            what keeps objects apart that touch or overlap in the mask.
         area: Pixels covered by all objects together.
         overlap_pixels: Pixels claimed by more than one object.
         rejected: Rows that could not be used.
@@ -53,6 +61,9 @@ class Raster:
     packed: npt.NDArray[np.uint8]
     areas: list[int]
     boxes: list[list[int]]
+    centroids: list[list[float]]
+    orientations: list[float]
+    rles: list[str]
     area: int
     overlap_pixels: int
     rejected: list[Rejected]
@@ -83,28 +94,51 @@ def rasterize(rles: Sequence[str], height: int, width: int) -> Raster:
     rejected: list[Rejected] = []
     for index, text in enumerate(rles):
         try:
-            runs = rle.parse(text, height=height, width=width)
+            objects.append(rle.parse(text, height=height, width=width))
         except RleError as error:
             rejected.append(Rejected(index, error.reason, str(error)))
-            continue
-        if len(runs):
-            objects.append(runs)
+    return draw(objects, height, width, rejected=rejected)
+
+
+def draw(
+    objects: Sequence[rle.Runs],
+    height: int,
+    width: int,
+    *,
+    rejected: Sequence[Rejected] = (),
+) -> Raster:
+    """Join objects into the mask of an image.
+
+    Args:
+        objects: Runs of each object, inside the image; one without a run is no object.
+        height: Rows of the image, in pixels.
+        width: Columns of the image, in pixels.
+        rejected: Rows that are not among the objects, to be handed on.
+    """
+    objects = [runs for runs in objects if len(runs)]
     if not objects:
         packed = np.zeros((height, (width + 7) // 8), dtype=np.uint8)
-        return Raster(width, height, packed, [], [], 0, 0, rejected)
+        return Raster(width, height, packed, [], [], [], [], [], 0, 0, list(rejected))
     runs = np.concatenate(objects)
-    firsts = np.cumsum([0, *(len(item) for item in objects[:-1])])
+    counts = np.array([len(item) for item in objects])
+    firsts = np.cumsum(counts) - counts
     starts, ends = runs[:, 0], runs[:, 0] + runs[:, 1]
     merged_starts, merged_ends = _union(starts, ends)
+    column, row, length, pieces = split_columns(runs, height)
+    piece_firsts = (np.cumsum(pieces) - pieces)[firsts]
+    centroids, degrees = centroids_and_orientations(column, row, length, piece_firsts)
     return Raster(
         width,
         height,
         _paint(merged_starts, merged_ends, height, width),
         np.add.reduceat(runs[:, 1], firsts).tolist(),
-        _boxes(starts, ends, firsts, height),
+        _boxes(column, row, length, piece_firsts),
+        centroids.tolist(),
+        degrees.tolist(),
+        [rle.to_text(item) for item in objects],
         int((merged_ends - merged_starts).sum()),
         _overlap(starts, ends) if len(objects) > 1 else 0,
-        rejected,
+        list(rejected),
     )
 
 
@@ -155,16 +189,13 @@ def _count_up(lengths: _Array) -> _Array:
     return np.arange(1, total + 1, dtype=np.int64) - np.repeat(before, lengths)
 
 
-def _boxes(starts: _Array, ends: _Array, firsts: _Array, height: int) -> list[list[int]]:
-    """Box of each object, whose runs begin at ``firsts``: x, y, width, height."""
-    first, top = np.divmod(starts, height)
-    last, bottom = np.divmod(ends - 1, height)
-    wraps = last > first
-    left = np.minimum.reduceat(first, firsts)
-    right = np.maximum.reduceat(last, firsts)
-    upper = np.minimum.reduceat(np.where(wraps, 0, top), firsts)
-    lower = np.maximum.reduceat(np.where(wraps, height - 1, bottom), firsts)
+def _boxes(column: _Array, row: _Array, length: _Array, firsts: _Array) -> list[list[int]]:
+    """Box of each object, whose vertical runs begin at ``firsts``: x, y, width, height."""
+    left = np.minimum.reduceat(column, firsts)
+    right = np.maximum.reduceat(column, firsts)
+    upper = np.minimum.reduceat(row, firsts)
+    lower = np.maximum.reduceat(row + length, firsts)
     boxes: list[list[int]] = np.stack(
-        (left, upper, right - left + 1, lower - upper + 1), axis=1
+        (left, upper, right - left + 1, lower - upper), axis=1
     ).tolist()
     return boxes

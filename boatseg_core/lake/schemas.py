@@ -102,6 +102,29 @@ _BOATS = (
     ),
 )
 
+_SHAPES = (
+    Column(
+        "boat_centroids",
+        pa.list_(pa.list_(_F32)),
+        "Centroid of each object: x, y in pixels, (0, 0) being the centre of the top left pixel.",
+    ),
+    Column(
+        "boat_orientations",
+        pa.list_(_F32),
+        "Principal axis of each object: degrees clockwise from the x axis, above -90 up to 90.",
+    ),
+    Column(
+        "boat_rles",
+        pa.list_(_STR),
+        "Run lengths of each object: keeps objects apart that touch or overlap in the mask.",
+    ),
+)
+_ELEMENT = Column(
+    "element",
+    _STR,
+    "Where in a file without lines: a JSON pointer, or the value of a mask picture.",
+)
+
 _SPECS = (
     TableSpec(
         "files",
@@ -198,6 +221,8 @@ _SPECS = (
             _LABEL_VERSION,
             Column("rows", _I64, "Rows taken."),
             Column("loaded_at", _TIME, "When the file was read."),
+            Column("source_file", _STR, "Name of the file in raw_masks."),
+            Column("kind", _STR, "csv, coco, geojson or mask."),
         ),
     ),
     TableSpec(
@@ -206,10 +231,32 @@ _SPECS = (
         "One row a line of a label file, as it arrived.",
         (
             Column("image_id", _STR, "Image name as the label file has it."),
-            Column("encoded_pixels", _STR, "Run lengths; empty for an image without objects."),
+            Column(
+                "encoded_pixels",
+                _STR,
+                "The annotation as its kind writes it; empty for an image without objects.",
+            ),
             Column("source_file", _STR, "Name of the label file."),
-            Column("line", _I64, "Line in the file, counted from 1 with the header."),
+            Column(
+                "line",
+                _I64,
+                "Line in the file, counted from 1 with the header; without lines, the element.",
+            ),
             _LABEL_VERSION,
+            Column(
+                "kind",
+                _STR,
+                "rle, coco_rle, coco_polygon, geojson or mask; null is rle (an older home).",
+            ),
+            Column("width", _I32, "Width the annotation was drawn on, where its file says so."),
+            Column("height", _I32, "Height the annotation was drawn on, where its file says so."),
+            _ELEMENT,
+            Column(
+                "by_stem", _BOOL, "Whether image_id is the image's name without its ending (.jpg)."
+            ),
+            Column("category", _STR, "Category in the label file, where it has any."),
+            Column("crowd", _BOOL, "Whether the row marks a crowd of objects (COCO's iscrowd)."),
+            Column("sha256", _STR, "SHA-256 of the label file, in hexadecimal."),
         ),
     ),
     TableSpec(
@@ -224,6 +271,7 @@ _SPECS = (
             Column("reason", _STR, "Short machine-readable reason, for example odd_length."),
             Column("message", _STR, "The reason in a sentence."),
             _LABEL_VERSION,
+            _ELEMENT,
         ),
         ("batch_id",),
     ),
@@ -241,6 +289,7 @@ _SPECS = (
             Column("overlap_pixels", _I64, "Pixels claimed by more than one mask row."),
             Column("rejected_rows", _I32, "Mask rows of this image that could not be used."),
             _LABEL_VERSION,
+            *_SHAPES,
         ),
         ("batch_id",),
     ),
@@ -273,6 +322,7 @@ _SPECS = (
             Column("split", _STR, "train, valid, test or excluded; a whole group shares one."),
             _SHA,
             _LABEL_VERSION,
+            *_SHAPES,
         ),
         ("batch_id",),
     ),

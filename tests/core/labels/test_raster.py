@@ -85,3 +85,51 @@ def test_jpeg_is_the_same_mask_after_its_threshold() -> None:
 def test_three_on_one_pixel_count_once_as_overlap() -> None:
     raster = rasterize(["1 4", "2 3", "3 1"], 5, 1)
     assert (raster.overlap_pixels, raster.area) == (3, 4)
+
+
+def moments(mask: np.ndarray) -> tuple[list[float], float]:
+    """Centroid and orientation pixel by pixel, from the definition."""
+    ys, xs = np.nonzero(mask)
+    x, y = xs - xs.mean(), ys - ys.mean()
+    across, both = (x * x).sum() - (y * y).sum(), 2 * (x * y).sum()
+    if abs(across) < 1e-6 and abs(both) < 1e-6:
+        return [xs.mean(), ys.mean()], 0.0
+    return [xs.mean(), ys.mean()], float(np.degrees(np.arctan2(both, across)) / 2)
+
+
+@given(objects())
+def test_centroids_orientations_and_run_lengths_equal_those_of_the_pixels(
+    case: tuple[list[np.ndarray], int, int],
+) -> None:
+    masks, height, width = case
+    raster = rasterize([rle.encode(mask) for mask in masks], height, width)
+    assert raster.rles == [rle.encode(mask) for mask in masks]
+    for mask, centroid, degrees in zip(masks, raster.centroids, raster.orientations, strict=True):
+        middle, expected = moments(mask)
+        np.testing.assert_allclose(centroid, middle, rtol=0, atol=1e-9)
+        assert -90 < degrees <= 90
+        apart = abs(degrees - expected) % 180
+        assert min(apart, 180 - apart) < 1e-6
+
+
+def test_orientation_is_clockwise_from_the_x_axis() -> None:
+    down_right, down_left = np.eye(9, dtype=bool), np.eye(9, dtype=bool)[:, ::-1]
+    flat, upright = np.zeros((9, 9), dtype=bool), np.zeros((9, 9), dtype=bool)
+    flat[4, 1:8] = upright[1:8, 4] = True
+    masks = [down_right, down_left, flat, upright, np.ones((9, 9), dtype=bool)]
+    raster = rasterize([rle.encode(mask) for mask in masks], 9, 9)
+    assert raster.orientations == pytest.approx([45, -45, 0, 90, 0])
+    assert raster.centroids == [[4, 4]] * 5
+
+
+def test_shapes_of_objects_too_high_for_whole_numbers() -> None:
+    height = 4_000_000
+    raster = rasterize([f"1 {height}", f"{height - 1} 4"], height, 2)
+    assert raster.centroids[0] == [0, (height - 1) / 2]
+    assert raster.orientations[0] == pytest.approx(90)
+    assert raster.centroids[1] == pytest.approx([0.5, (height - 1) / 2])
+    assert raster.orientations[1] == pytest.approx(-90, abs=1e-3)
+
+
+def test_runs_that_touch_are_written_as_one() -> None:
+    assert rasterize(["5 2 1 2 3 1 9 1"], 3, 4).rles == ["1 3 5 2 9 1"]
