@@ -66,18 +66,14 @@ def build_gold(
         batch_id=batch_id,
         version=pinned.get("rasterized_masks"),
     )
-    facts = {
-        row["image_id"]: row
-        for row in chosen.join(masks, on="image_id", how="inner").iter_rows(named=True)
-    }
-    schema = TABLES["gold_dataset"].schema
-    stream = _rows(lake, batch_id, pinned.get("raw_images"), facts, schema)
+    facts = _facts(chosen.join(masks, on="image_id", how="inner"))
+    stream = _rows(lake, batch_id, pinned.get("raw_images"), facts)
     version = lake.replace_batch(
-        "gold_dataset", batch_id, pa.RecordBatchReader.from_batches(schema, stream)
+        "gold_dataset", batch_id, pa.RecordBatchReader.from_batches(_SCHEMA, stream)
     )
     return GoldSummary(
-        rows=len(facts),
-        boats=sum(row["boat_count"] for row in facts.values()),
+        rows=chosen.height,
+        boats=int(chosen["boat_count"].sum()),
         splits=dict(chosen["split"].value_counts().sort("split").iter_rows()),
         left_out=dict(plan["left_out"].drop_nulls().value_counts().sort("left_out").iter_rows()),
         version=version,
@@ -119,22 +115,27 @@ def _plan(lake: Lake, batch_id: str, pinned: Mapping[str, int]) -> pl.DataFrame:
         .collect()
     )
     images = read("raw_images", ["width", "height", "brightness", "contrast", "sha256"])
-    masks = read("rasterized_masks", ["rejected_rows", *_FROM_MASK])
-    sizes = read("rasterized_masks", ["width", "height"]).rename(
-        {"width": "mask_width", "height": "mask_height"}
-    )
+    masks = read("rasterized_masks", ["rejected_rows", *_FROM_MASK, *_MASK_SIZE])
     return (
-        images.join(read("image_quality", ["passed"]), on="image_id", how="left")
-        .join(masks, on="image_id", how="left")
-        .join(sizes, on="image_id", how="left")
+        images.join(
+            read("image_quality", ["passed", "criteria", "duplicate_of"]), on="image_id", how="left"
+        )
+        .join(masks.rename(_MASK_SIZE), on="image_id", how="left")
         .join(read("image_groups", ["group_id", "split"]), on="image_id", how="left")
         .join(newer, on="image_id", how="left")
         .with_columns(
+            batch_id=pl.lit(batch_id),
+            passed=pl.col("passed").fill_null(False),
+            labelled=pl.col("boat_count").is_not_null(),
+        )
+        .with_columns(
             left_out=pl.when(pl.col("superseded"))
             .then(pl.lit("superseded"))
-            .when(~pl.col("passed").fill_null(False))
+            .when(pl.col("duplicate_of").is_not_null())
+            .then(pl.lit("duplicate"))
+            .when(~pl.col("passed"))
             .then(pl.lit("quality"))
-            .when(pl.col("boat_count").is_null())
+            .when(~pl.col("labelled"))
             .then(pl.lit("unlabelled"))
             .when(pl.col("rejected_rows") > 0)
             .then(pl.lit("mask_rows_rejected"))
@@ -149,24 +150,25 @@ def _plan(lake: Lake, batch_id: str, pinned: Mapping[str, int]) -> pl.DataFrame:
     )
 
 
+def _facts(chosen: pl.DataFrame) -> pa.Table:
+    """Every column of gold but the picture, in the table's own types."""
+    schema = pa.schema([field for field in _SCHEMA if field.name != "image"])
+    return chosen.select(schema.names).to_arrow().cast(schema).combine_chunks()
+
+
 def _rows(
-    lake: Lake,
-    batch_id: str,
-    version: int | None,
-    facts: dict[str, dict[str, Any]],
-    schema: pa.Schema,
+    lake: Lake, batch_id: str, version: int | None, facts: pa.Table
 ) -> Iterator[pa.RecordBatch]:
+    """Put the pictures beside their facts; a picture is never a Python object."""
+    names = facts["image_id"].combine_chunks()
     for batch in lake.batches(
         "raw_images", ["image_id", "image"], batch_id=batch_id, version=version, rows=_ROWS
     ):
-        rows = [
-            facts[image_id] | {"image": image, "batch_id": batch_id}
-            for image_id, image in zip(
-                batch["image_id"].to_pylist(), batch["image"].to_pylist(), strict=True
-            )
-            if image_id in facts
-        ]
-        if rows:
-            yield pa.RecordBatch.from_pylist(
-                [{name: row[name] for name in schema.names} for row in rows], schema=schema
-            )
+        at = pc.index_in(batch["image_id"], value_set=names)
+        image = batch["image"]
+        if at.null_count:
+            image, at = image.filter(at.is_valid()), at.drop_null()
+        if len(at):
+            (narrow,) = facts.take(at).combine_chunks().to_batches()
+            columns = [image if name == "image" else narrow[name] for name in _SCHEMA.names]
+            yield pa.record_batch(columns, schema=_SCHEMA)

@@ -136,7 +136,13 @@ _SPECS = (
             _IMAGE_ID,
             _SIZE,
             Column("mtime_ns", _I64, "Time of last modification, nanoseconds since 1970."),
-            Column("etag", _STR, "Entity tag of an object store; empty for local files."),
+            Column(
+                "etag",
+                _STR,
+                "Entity tag of an object store; of an archive's member that of the archive, or its "
+                "size in bytes; else empty.",
+            ),
+            Column("archive", _STR, "Path of the archive the file is a member of; else empty."),
             _BATCH_ID,
             Column("sealed_at", _TIME, "When the file was sealed into its batch."),
         ),
@@ -322,6 +328,14 @@ _SPECS = (
             Column("split", _STR, "train, valid, test or excluded; a whole group shares one."),
             _SHA,
             _LABEL_VERSION,
+            # Unlabelled and refused images stay out: to whoever trains on gold they would look like
+            # an empty sea, and their bytes are in raw_images already. So the two flags are true in
+            # every row; a check holds gold to that, and queries can say what they rely on.
+            Column("passed", _BOOL, "Verdict of image_quality; true, or the row is not here."),
+            Column("criteria", _STR, "Hash of the criteria that verdict was reached with."),
+            Column(
+                "labelled", _BOOL, "Whether a label file names the image; true, or it is not here."
+            ),
             *_SHAPES,
         ),
         ("batch_id",),
