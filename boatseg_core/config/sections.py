@@ -25,7 +25,9 @@ class Landing(Section):
     """Where images and label files arrive."""
 
     images: str = setting(
-        "", "path", "Folder of the images; empty means landing/images in the home."
+        "",
+        "path or URI",
+        "Folder of the images, or s3://bucket/prefix; empty means landing/images in the home.",
     )
     labels: str = setting(
         "",
@@ -40,6 +42,25 @@ class Landing(Section):
     settle_seconds: float = setting(
         2.0, "s", "A file younger than this may still be being written and waits.", ge=0
     )
+    max_bytes: int = setting(
+        512 * 2**20,
+        "bytes",
+        "A larger file, or member of an archive, is refused before it is read.",
+        ge=1,
+        lt=2**31,
+    )
+    archives: bool = setting(
+        True, "", "Read the images inside .zip, .tar, .tar.gz, .tgz, .tar.bz2 and .tar.xz files."
+    )
+    archive_max_bytes: int = setting(
+        64 * 2**30, "bytes", "An archive that unpacks to more is refused as a bomb.", ge=1
+    )
+    archive_max_ratio: float = setting(
+        200.0, "", "An archive that unpacks to more times its own size is refused as a bomb.", gt=1
+    )
+    archive_max_members: int = setting(
+        100_000, "files", "An archive with more members is refused.", ge=1
+    )
 
 
 class Seal(Section):
@@ -47,6 +68,12 @@ class Seal(Section):
 
     max_files: int = setting(1000, "files", "Most files in one batch.", ge=1, le=10_000)
     max_bytes: int = setting(256 * 2**20, "bytes", "Most bytes in one batch.", ge=1)
+    tick_files: int = setting(
+        20_000, "files", "Most new files one look of the sensor seals; 0 means no limit.", ge=0
+    )
+    tick_seconds: float = setting(
+        30.0, "s", "Longest listing of one look of the sensor; 0 means no limit.", ge=0
+    )
 
 
 class Decode(Section):

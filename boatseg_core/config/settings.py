@@ -127,6 +127,12 @@ class Settings(BaseSettings):
         return self.paths.landing / "images"
 
     @property
+    def images_location(self) -> str:
+        """Where the images are discovered, for people: an absolute folder or an s3:// URI."""
+        remote = "://" in self.landing.images
+        return self.landing.images if remote else str(self.images_folder)
+
+    @property
     def labels_path(self) -> Path:
         """CSV file or folder of CSV files with the labels."""
         if self.landing.labels:
