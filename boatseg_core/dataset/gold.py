@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from boatseg_core.lake import TABLES, Lake
 
 # One picture of 768x768 is some 130 kB: 64 rows are 8 MB in flight.
 _ROWS = 64
-_FROM_MASK = (
-    "boat_count",
-    "boat_area",
-    "boat_areas",
-    "boat_boxes",
-    "boat_centroids",
-    "boat_orientations",
-    "boat_rles",
-    "label_version",
+_SCHEMA = TABLES["gold_dataset"].schema
+_MASK_SIZE = {"width": "mask_width", "height": "mask_height"}
+_KEYS = ("image_id", "batch_id")
+# What gold takes over from the masks under the same name: counts, shapes, the label version.
+_FROM_MASK = tuple(
+    name
+    for name in TABLES["rasterized_masks"].narrow
+    if name in _SCHEMA.names and name not in (*_KEYS, *_MASK_SIZE)
 )
 
 
