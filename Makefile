@@ -89,6 +89,18 @@ test-lowest: ## Run the tests with the oldest release of every direct dependency
 	uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[dev]'
 	$(LOWEST)/bin/python -m pytest $(PYTEST_ARGS)
 
+# One environment a peer: their pins clash with ours and with each other's. Spark also needs Java 17.
+BENCH := .venv-bench
+PEERS := $(notdir $(basename $(wildcard benchmarks/peers/*.txt)))
+.PHONY: bench-peers
+bench-peers: $(STAMP) $(PEERS:%=$(BENCH)/%/.installed) ## Install what the benchmarks compare with (2 GB).
+
+$(BENCH)/%/.installed: benchmarks/peers/%.txt
+	@echo "installing $* into $(BENCH)/$*"
+	@$(BIN)/python -m venv --clear $(BENCH)/$*
+	@$(BENCH)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 .PHONY: constraints
 constraints: $(STAMP) ## Write constraints.txt from what is installed.
 	@sed '/^[^#]/,$$d' constraints.txt > $(VENV)/constraints.txt
