@@ -27,6 +27,9 @@ CATALOGUE = {
     "quarantine": Entry(
         "Files that were refused, and why.", _DATA, f"{_CLI}.quarantine:quarantine"
     ),
+    "requalify": Entry(
+        "Judge again by changed criteria, without a picture.", _DATA, f"{_CLI}.requalify:requalify"
+    ),
     "tables": Entry("The tables, their rows and sizes.", _LOOK, f"{_CLI}.tables:tables"),
     "describe": Entry("The columns of a table.", _LOOK, f"{_CLI}.tables:describe"),
     "sql": Entry("Ask the tables in SQL.", _LOOK, f"{_CLI}.sql:sql"),

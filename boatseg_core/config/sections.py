@@ -21,6 +21,23 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Upkeep(Section):
+    """How the tables are kept safe, small and fast."""
+
+    durable: bool = setting(
+        True, "", "A commit on this machine waits until it is on the disk (fsync)."
+    )
+    keep_days: float = setting(
+        30.0, "days", "Files that no table version of these days needs are vacuumed.", ge=0
+    )
+    log_days: float = setting(
+        365.0, "days", "Older log entries are cleaned up once a checkpoint stands for them.", ge=1
+    )
+    small_bytes: int = setting(
+        32 * 2**20, "bytes", "Data files below this size are compacted into larger ones.", ge=1
+    )
+
+
 class Landing(Section):
     """Where images and label files arrive."""
 
@@ -131,7 +148,7 @@ class Quality(Section):
     broken_pass_rate: float = setting(
         0.5,
         "share",
-        "A batch with a lower pass rate is broken: it does not go on to gold before somebody looks.",
+        "A batch with a lower pass rate is broken: it does not go to gold before somebody looks.",
         ge=0,
         le=1,
     )
@@ -292,6 +309,13 @@ class Predict(Section):
         0.5, "probability", "A pixel above it belongs to an object.", gt=0, lt=1
     )
     min_area: int = setting(30, "px", "Smaller connected regions are dropped.", ge=0)
+    split_neck: float = setting(
+        0.0,
+        "share",
+        "Regions are cut at necks narrower than this share of the narrower part; 0 never cuts.",
+        ge=0,
+        lt=1,
+    )
     batch_size: int = setting(4, "images", "Images in one forward pass.", ge=1)
     threads: int = setting(0, "threads", "Threads of one forward pass; 0 means one per core.", ge=0)
 

@@ -147,8 +147,8 @@ def _prints(lake: Lake, version: int, actions: pa.Table) -> dict[str, _Prints]:
             ends = runs["len"].cum_sum().to_list()
             for batch, piece in zip(runs["value"], np.split(values, ends[:-1]), strict=True):
                 parts.setdefault(batch, []).append(piece)
-        for batch, values in parts.items():
-            known[batch] = _Batch(frozenset(files[batch]), np.concatenate(values))
+        for batch, pieces in parts.items():
+            known[batch] = _Batch(frozenset(files[batch]), np.concatenate(pieces))
     with _lock:
         for gone in [key for key in _read if key[0] == lake.root and key[1] not in known]:
             del _read[gone]

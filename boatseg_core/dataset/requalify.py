@@ -1,0 +1,167 @@
+"""Judge batches again after the criteria have changed, from what was measured once.
+
+No picture is read to judge; only where an image now passes, or no longer does, the batch's gold is
+joined again, which copies the pictures that belong there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from boatseg_core.config import Settings
+from boatseg_core.dataset.gold import IDENTITY, build_gold, expected_rows
+from boatseg_core.errors import InputError
+from boatseg_core.ingest.quality import judge_batch, outdated_verdicts, verdicts_of
+from boatseg_core.lake import Lake
+
+_KEYS = ["image_id", "batch_id"]
+
+
+@dataclass(frozen=True)
+class Rejudged:
+    """What judging one batch again has changed.
+
+    Attributes:
+        batch_id: The batch.
+        images: Images judged.
+        passed_before: Images that passed by the verdicts before; ``None`` if there were none.
+        passed: Images that pass now.
+        changes: One row an image whose verdict differs: ``image_id``, ``passed_before``,
+            ``passed``, ``reasons_before``, ``reasons``; of an image never judged the former are
+            null.
+    """
+
+    batch_id: str
+    images: int
+    passed_before: int | None
+    passed: int
+    changes: pl.DataFrame
+
+    @property
+    def flipped(self) -> int:
+        """Images that pass and did not, or the other way round."""
+        return self.changes.filter(
+            pl.col("passed").ne_missing(pl.col("passed_before"))  # null: was never judged
+        ).height
+
+
+@dataclass
+class Requalified:
+    """What judging again has changed altogether.
+
+    Attributes:
+        batches: One entry a judged batch, oldest first.
+        gold: Rows of gold before and after, of the batches that were joined again.
+    """
+
+    batches: list[Rejudged] = field(default_factory=list)
+    gold: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def choose_batches(
+    lake: Lake, settings: Settings, *, batches: Sequence[str] = (), every: bool = False
+) -> list[str]:
+    """Choose what to judge again.
+
+    Args:
+        lake: The lake.
+        settings: Criteria.
+        batches: Just these.
+        every: All batches of bronze, also those whose verdicts are up to date.
+
+    Returns:
+        Batch ids, oldest first; by default those whose verdicts are outdated.
+
+    Raises:
+        InputError: A named batch is not in bronze.
+    """
+    known = lake.counts("raw_images")
+    for batch in batches:
+        if batch not in known:
+            raise InputError(
+                f"batch {batch} is not in raw_images, so there is nothing to judge: "
+                'boatseg sql "SELECT DISTINCT batch_id FROM raw_images" lists those that are'
+            )
+    if batches:
+        return sorted(set(batches))
+    return sorted(known) if every else outdated_verdicts(lake, settings)
+
+
+def compare(lake: Lake, batch_id: str, settings: Settings) -> Rejudged:
+    """Say what judging a batch would change, without writing anything."""
+    return _compared(
+        lake.read("image_quality", ["image_id", "passed", "reasons"], batch_id=batch_id),
+        verdicts_of(lake, batch_id, settings),
+        batch_id,
+    )
+
+
+def requalify(
+    lake: Lake,
+    settings: Settings,
+    batches: Sequence[str],
+    *,
+    each: Callable[[str], None] = lambda _: None,
+) -> Requalified:
+    """Judge batches again, and join gold again where it no longer holds what passes.
+
+    A batch is judged by one atomic commit and joined by another. After a crash between the two,
+    gold differs from the verdicts, which this, like the sensor, finds by comparing the tables.
+
+    Args:
+        lake: The lake.
+        settings: Criteria.
+        batches: Batches of bronze.
+        each: Called with each batch as work on it begins.
+    """
+    done = Requalified()
+    columns = ["image_id", "passed", "reasons"]
+    for batch in batches:
+        each(batch)
+        before = lake.read("image_quality", columns, batch_id=batch)
+        judge_batch(lake, batch, settings)
+        after = lake.read("image_quality", columns, batch_id=batch)
+        done.batches.append(_compared(before, after, batch))
+    counts = lake.counts("gold_dataset")
+    for batch in _gold_differs(lake, batches):
+        each(batch)
+        done.gold[batch] = (counts.get(batch, 0), build_gold(lake, batch).rows)
+    return done
+
+
+def _compared(before: pl.DataFrame, after: pl.DataFrame, batch_id: str) -> Rejudged:
+    old = before.select(
+        "image_id", passed_before="passed", reasons_before=pl.col("reasons").list.sort()
+    )
+    joined = after.select("image_id", "passed", pl.col("reasons").list.sort()).join(
+        old, on="image_id", how="left"
+    )
+    differs = pl.col("passed").ne_missing(pl.col("passed_before")) | pl.col("reasons").ne_missing(
+        pl.col("reasons_before")
+    )
+    return Rejudged(
+        batch_id=batch_id,
+        images=after.height,
+        passed_before=None if before.is_empty() else int(before["passed"].sum()),
+        passed=int(after["passed"].sum()),
+        changes=joined.filter(differs)
+        .sort("image_id")
+        .select("image_id", "passed_before", "passed", "reasons_before", "reasons"),
+    )
+
+
+def _gold_differs(lake: Lake, batches: Sequence[str]) -> list[str]:
+    """Batches whose gold does not hold the images that belong there."""
+    mine = pl.col("batch_id").is_in(list(batches))
+    expected = expected_rows(lake).filter(mine).collect()
+    actual = lake.scan("gold_dataset").filter(mine).select(IDENTITY).collect()
+    differing = pl.concat(
+        [
+            expected.join(actual, on=IDENTITY, how="anti").select("batch_id"),
+            actual.join(expected, on=IDENTITY, how="anti").select("batch_id"),
+        ]
+    )
+    return sorted(differing["batch_id"].unique().to_list())
