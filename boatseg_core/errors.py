@@ -50,6 +50,10 @@ class LakeError(BoatsegError):
     """A table is missing, damaged or was changed under us."""
 
 
+class LostRace(LakeError):
+    """Another process wrote the same batch at the same time; its rows are there."""
+
+
 class TrainingError(BoatsegError):
     """Training cannot start or cannot go on."""
 

@@ -34,6 +34,7 @@ from boatseg_core.config.sections import (
     Split,
     Train,
     Tune,
+    Upkeep,
     setting,
 )
 from boatseg_core.errors import ConfigError
@@ -65,6 +66,7 @@ class Settings(BaseSettings):
     storage_options: dict[str, str] = setting(
         {}, "", "Object store options (endpoint, keys) as delta-rs names them."
     )
+    lake: Upkeep = Field(default_factory=Upkeep)
     landing: Landing = Field(default_factory=Landing)
     seal: Seal = Field(default_factory=Seal)
     decode: Decode = Field(default_factory=Decode)

@@ -1,4 +1,4 @@
-"""Feed a Delta writer from a thread of its own."""
+"""Produce the rows of a write in a thread of its own, a little ahead of the writer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _POLL = 0.1  # s
 class Pump:
     """Runs a reader's Python generator in a thread, with bounded read-ahead.
 
-    delta-rs pulls a stream from inside its asynchronous run-time, where opening another Delta
-    table panics. A generator that reads one table to fill another therefore must not run there.
+    Writing a row group releases the GIL for as long as its bytes take; meanwhile the generator
+    goes on to hand pictures to its decoding threads.
 
     Args:
         reader: The stream; read once.
 
     Attributes:
-        error: What the generator raised, if it did. The writer only sees it as text.
+        error: What the generator raised, if it did; iterating raises it, too.
     """
 
     def __init__(self, reader: pa.RecordBatchReader) -> None:
@@ -32,11 +32,6 @@ class Pump:
         self._queue: queue.Queue[pa.RecordBatch | None] = queue.Queue(_DEPTH)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._produce, name="lake-pump", daemon=True)
-
-    @property
-    def reader(self) -> pa.RecordBatchReader:
-        """The stream to hand to the writer."""
-        return pa.RecordBatchReader.from_batches(self._source.schema, self._consume())
 
     def __enter__(self) -> Pump:
         self._thread.start()
@@ -51,6 +46,12 @@ class Pump:
         # A writer that gave up no longer reads: the producer must not wait for it.
         self._stopped.set()
         self._thread.join()
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        while (batch := self._queue.get()) is not None:
+            yield batch
+        if self.error is not None:
+            raise self.error
 
     def _produce(self) -> None:
         try:
@@ -69,9 +70,3 @@ class Pump:
             except queue.Full:
                 continue
             return
-
-    def _consume(self) -> Iterator[pa.RecordBatch]:
-        while (batch := self._queue.get()) is not None:
-            yield batch
-        if self.error is not None:
-            raise RuntimeError("the rows could not be produced")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,18 +12,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as fs
-from deltalake import (
-    ColumnProperties,
-    CommitProperties,
-    DeltaTable,
-    Transaction,
-    WriterProperties,
-    write_deltalake,
-)
+from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from boatseg_core.errors import LakeError
+from boatseg_core.errors import LakeError, LostRace
+from boatseg_core.lake.commit import Lost, checkpoint_when_due, commit, settle
 from boatseg_core.lake.evolve import add_missing_columns, missing_columns, with_all_columns
+from boatseg_core.lake.files import Files, open_files
+from boatseg_core.lake.parts import write_parts
 from boatseg_core.lake.pump import Pump
 from boatseg_core.lake.schemas import TABLES, TableSpec
 
@@ -33,11 +28,7 @@ if TYPE_CHECKING:
 
 Data: TypeAlias = "pl.DataFrame | pa.Table | pa.RecordBatchReader"
 
-# Measured for 130 kB JPEGs: uncompressed blobs in row groups of 256 write five times as fast as the
-# defaults, at half the memory, and let a reader skip to one row group.
-_ROW_GROUP = 256
-_BLOB = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
-_ATTEMPTS = 8
+_ATTEMPTS = 50
 
 
 class Lake:
@@ -46,16 +37,25 @@ class Lake:
     Args:
         root: Folder or object store URI; the tables are its children.
         storage_options: Options of the object store, as delta-rs names them.
+        durable: Whether a commit on this machine waits until it is on the disk.
     """
 
-    def __init__(self, root: str, storage_options: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, root: str, storage_options: dict[str, str] | None = None, *, durable: bool = True
+    ) -> None:
         self.root = root.rstrip("/")
         self.storage_options = dict(storage_options or {})
+        self.durable = durable
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Lake:
         """Open the lake that the settings name."""
-        return cls(settings.lake_root, settings.storage_options)
+        return cls(settings.lake_root, settings.storage_options, durable=settings.lake.durable)
+
+    @cached_property
+    def files(self) -> Files:
+        """The files below the root."""
+        return open_files(self.root, self.storage_options, durable=self.durable)
 
     def uri(self, name: str) -> str:
         """Location of a table.
@@ -133,7 +133,12 @@ class Lake:
                 # Another process was faster between the look and the commit: its table is ours.
                 if not self.exists(name):
                     raise
-        return add_missing_columns(self.table(name), _spec(name))
+            settle(self.files, name, 0)
+        table = self.table(name)
+        if missing_columns(table, _spec(name)):
+            table = add_missing_columns(table, _spec(name))
+            settle(self.files, name, table.version())
+        return table
 
     # Reading
 
@@ -209,6 +214,8 @@ class Lake:
             # Read-ahead is counted in batches and files: the defaults hold gigabytes of pictures.
             batch_readahead=2,
             fragment_readahead=1,
+            # By default a whole file's columns are fetched before its first row: twice the memory.
+            fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=False),
         )
         for batch in scanner.to_batches():
             if batch.num_rows:
@@ -286,7 +293,7 @@ class Lake:
 
         Args:
             name: Table.
-            data: Rows in the table's columns; a stream can be given only without ``app_id``.
+            data: Rows in the table's columns.
             app_id: Name of the application transaction; a second append under the same name and
                 a version that is not higher is skipped, whoever makes it.
             app_version: Version of the application transaction.
@@ -295,31 +302,30 @@ class Lake:
 
         Returns:
             New Delta version, or ``None`` when the transaction had already been committed.
+
+        Raises:
+            LakeError: The disk refuses, or other processes kept committing first.
         """
-        spec = _spec(name)
-        table = self.create(name)
-        arrow = _conform(data, spec)
-        if app_id is None:
-            return self._write(table, arrow, spec, mode="append")
-        if isinstance(arrow, pa.RecordBatchReader):
-            arrow = arrow.read_all()  # a lost race is tried again, a stream can be read once
-        properties = CommitProperties(
-            app_transactions=[Transaction(app_id, app_version)],
-            # A retry inside delta-rs would not look at the winner's transactions: look ourselves.
-            max_commit_retries=0,
-        )
-        for attempt in range(_ATTEMPTS):
-            seen = table.transaction_version(app_id) or 0
+
+        def once(table: DeltaTable) -> CommitProperties | None:
+            # Looked up through the very object that commits: delta-rs does not look itself.
+            seen = table.transaction_version(app_id or "") or 0
             if seen >= app_version or (app_after is not None and seen != app_after):
                 return None
-            try:
-                return self._write(table, arrow, spec, mode="append", commit=properties)
-            except CommitFailedError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                _back_off(attempt)
-                table = self.table(name)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+            return CommitProperties(
+                app_transactions=[Transaction(app_id or "", app_version)], max_commit_retries=0
+            )
+
+        table = self.create(name)
+        if app_id is not None and once(table) is None:
+            return None  # before anything is written for it
+        try:
+            return self._write(table, name, data, app=None if app_id is None else once)
+        except Lost as error:
+            raise LakeError(
+                f"table {name} was not appended to, since other processes kept committing first: "
+                f"try again ({error})"
+            ) from error
 
     def replace_batch_after(self, name: str, batch_id: str, data: Data, version: int) -> int | None:
         """Replace one batch only if nobody has written to the table since a version.
@@ -335,13 +341,14 @@ class Lake:
         Returns:
             ``version + 1``, or ``None`` when another process was faster.
         """
+        _check_batched(name, batch_id)
         table = self.table(name, version)
         if missing_columns(table, _spec(name)):
             self.create(name)  # adding them is a version: whoever asks has to look again
             return None
         try:
-            return self._replace(name, batch_id, data, table, retries=0)
-        except CommitFailedError:
+            return self._write(table, name, data, replace=batch_id, attempts=1)
+        except Lost:
             return None
 
     def replace_batch(self, name: str, batch_id: str, data: Data) -> int:
@@ -357,71 +364,64 @@ class Lake:
 
         Raises:
             LakeError: The batch id is not one, the table has no batches, the disk refuses, or
-                another process wrote the same batch meanwhile.
+                another process wrote the same batch meanwhile (:class:`LostRace`).
         """
         _check_batched(name, batch_id)  # before a table is made for it
         try:
-            # Conflicts with other batches are resolved inside delta-rs, which only has to write a
-            # new log entry; of two writers of the SAME batch the later one fails for real.
-            return self._replace(name, batch_id, data, self.create(name), retries=50)
-        except CommitFailedError as error:
-            raise LakeError(
+            version = self._write(self.create(name), name, data, replace=batch_id)
+        except Lost as error:
+            # A commit to another batch is simply followed; of two writers of the SAME batch the
+            # later one fails, for its rows were made without knowing the winner's.
+            raise LostRace(
                 f"batch {batch_id} of table {name} was not written, since another process wrote "
                 f"it at the same time: run it again ({error})"
             ) from error
-
-    def _replace(
-        self, name: str, batch_id: str, data: Data, table: DeltaTable, *, retries: int
-    ) -> int:
-        spec = _check_batched(name, batch_id)
-        return self._write(
-            table,
-            _conform(data, spec),
-            spec,
-            mode="overwrite",
-            predicate=f"batch_id = '{batch_id}'",
-            commit=CommitProperties(
-                custom_metadata={"boatseg.batch_id": batch_id}, max_commit_retries=retries
-            ),
-        )
+        assert version is not None  # only an application transaction can be there already
+        return version
 
     def _write(
         self,
         table: DeltaTable,
-        data: pa.Table | pa.RecordBatchReader,
-        spec: TableSpec,
+        name: str,
+        data: Data,
         *,
-        mode: str,
-        predicate: str | None = None,
-        commit: CommitProperties | None = None,
-    ) -> int:
+        replace: str | None = None,
+        app: Callable[[DeltaTable], CommitProperties | None] | None = None,
+        attempts: int = _ATTEMPTS,
+    ) -> int | None:
+        spec = _spec(name)
         with ExitStack() as stack:
             pump: Pump | None = None
+            batches: Iterable[pa.RecordBatch]
             if isinstance(data, pa.RecordBatchReader):
-                pump = stack.enter_context(Pump(data))
-                data = pump.reader
+                batches = pump = stack.enter_context(Pump(data))
+            else:
+                batches = (data.to_arrow() if isinstance(data, pl.DataFrame) else data).to_batches()
+                batches = batches or [_empty_batch(data, spec)]
             try:
-                write_deltalake(
+                adds = write_parts(
+                    self.files, spec, (conform(b, spec) for b in batches), only=replace
+                )
+                version = commit(
+                    self.files,
+                    name,
                     table,
-                    data,
-                    mode=mode,  # type: ignore[call-overload]
-                    predicate=predicate,
-                    writer_properties=WriterProperties(
-                        compression="UNCOMPRESSED" if spec.blobs else "ZSTD",
-                        max_row_group_size=_ROW_GROUP if spec.blobs else None,
-                        column_properties=dict.fromkeys(spec.blobs, _BLOB) or None,
-                    ),
-                    commit_properties=commit,
+                    lambda: self.table(name),
+                    adds,
+                    replace=replace,
+                    app=app,
+                    metadata=None if replace is None else {"boatseg.batch_id": replace},
+                    attempts=attempts,
                 )
             except (DeltaError, OSError) as error:
-                if pump is not None and pump.error is not None:
-                    raise pump.error from error
-                if isinstance(error, OSError):
-                    raise LakeError(
-                        f"table {spec.name} in {self.root} cannot be written: {error}"
-                    ) from error
-                raise
-        return table.version()
+                if pump is not None and pump.error is error:
+                    raise
+                raise LakeError(
+                    f"table {name} in {self.root} cannot be written: {error}"
+                ) from error
+        if version is not None:
+            checkpoint_when_due(self.files, name, lambda v: self.table(name, v), version)
+        return version
 
 
 def _check_batched(name: str, batch_id: str) -> TableSpec:
@@ -455,20 +455,22 @@ def _empty(spec: TableSpec) -> pl.DataFrame:
     return frame
 
 
-def _conform(data: Data, spec: TableSpec) -> pa.Table | pa.RecordBatchReader:
-    """Bring data to the table's column order and types; a missing column is an error."""
+def _empty_batch(data: pl.DataFrame | pa.Table, spec: TableSpec) -> pa.RecordBatch:
+    """A table without rows has no batches, yet its columns are to be looked at."""
+    schema = data.to_arrow().schema if isinstance(data, pl.DataFrame) else data.schema
+    return pa.RecordBatch.from_pylist([], schema)
+
+
+def conform(batch: pa.RecordBatch, spec: TableSpec) -> pa.RecordBatch:
+    """Bring rows to the table's column order and types.
+
+    Raises:
+        LakeError: A column is missing.
+    """
     schema = spec.schema
-    if isinstance(data, pa.RecordBatchReader):
-        if data.schema.names != schema.names:
-            raise LakeError(f"columns {data.schema.names} do not match table {spec.name}")
-        return data
-    arrow = data.to_arrow() if isinstance(data, pl.DataFrame) else data
-    missing = [name for name in schema.names if name not in arrow.column_names]
+    if batch.schema.equals(schema):
+        return batch
+    missing = [name for name in schema.names if name not in batch.schema.names]
     if missing:
         raise LakeError(f"columns {', '.join(missing)} are missing for table {spec.name}")
-    return arrow.select(schema.names).cast(schema)
-
-
-def _back_off(attempt: int) -> None:
-    # Full jitter: competing writers spread out instead of colliding again in step.
-    time.sleep(random.uniform(0, 0.05 * 2**attempt))
+    return batch.select(schema.names).cast(schema)

@@ -216,7 +216,7 @@ def test_a_stream_may_read_another_table_while_it_is_written(lake: Lake) -> None
 
 def test_rows_of_another_batch_are_refused(lake: Lake) -> None:
     lake.replace_batch("raw_images", "b2", pictures("b2", 2))
-    with pytest.raises(Exception, match="failed validation check"):
+    with pytest.raises(LakeError, match="a row of batch b2 was to be written to batch b1"):
         lake.replace_batch("raw_images", "b1", pictures("b2", 1, tag=9))
     assert lake.read("raw_images", ["width"]).to_series().to_list() == [0, 0]
 

@@ -1,0 +1,166 @@
+"""Commit files to a table, one version at a time, so that a loss of power breaks nothing.
+
+delta-rs writes a log entry and links it into place without waiting for the disk. Around that:
+
+1. data files are on the disk before the entry that names them is written;
+2. the entry that a new one builds on is on the disk before the new one is written;
+3. the new entry is on the disk before the caller hears of it.
+
+So at any instant only the newest entry of a log can be lost or torn, nobody was told of it, and
+nothing that is on the disk depends on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import polars as pl
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction
+
+from boatseg_core.errors import LakeError
+from boatseg_core.lake.files import Files
+
+CHECKPOINT_EVERY = 100
+"""Versions between two checkpoints of a log."""
+_LONGEST_WAIT = 1.0  # s
+NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+
+_log = logging.getLogger(__name__)
+
+
+class Lost(Exception):
+    """Another process committed what makes this commit impossible."""
+
+
+def log_entry(name: str, version: int) -> str:
+    """Path of a table's log entry below the lake's root."""
+    return f"{name}/_delta_log/{version:020d}.json"
+
+
+def active_files(table: DeltaTable) -> pl.DataFrame:
+    """The data files of an opened version: path, size_bytes, num_records, partition.*."""
+    frame = pl.from_arrow(pa.table(table.get_add_actions(flatten=True)))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def commit(
+    files: Files,
+    name: str,
+    table: DeltaTable,
+    reopen: Callable[[], DeltaTable],
+    adds: list[AddAction],
+    *,
+    replace: str | None = None,
+    app: Callable[[DeltaTable], CommitProperties | None] | None = None,
+    metadata: dict[str, str] | None = None,
+    attempts: int,
+) -> int | None:
+    """Commit new files as the next version, or as a later one if others are faster.
+
+    Args:
+        files: Files of the lake.
+        name: The table's name.
+        table: The version the rows were made from.
+        reopen: Opens the newest version.
+        adds: The files, durable already.
+        replace: Batch whose files are removed in the same commit.
+        app: Given the very table object that commits: the properties of the commit, or ``None``
+            when nothing is to be committed any more.
+        metadata: What the commit says of itself.
+        attempts: Versions to try for.
+
+    Returns:
+        The new version; ``None`` when ``app`` said so.
+
+    Raises:
+        Lost: The batch was rewritten since ``table`` was opened, or every attempt was lost.
+    """
+    before = _of_batch(table, replace)
+    for attempt in range(attempts):
+        version = table.version()
+        properties = CommitProperties(custom_metadata=metadata, max_commit_retries=0)
+        if app is not None:
+            given = app(table)
+            if given is None:
+                return None
+            properties = given
+        removes = _of_batch(table, replace) if attempt else before
+        if removes.keys() != before.keys():
+            raise Lost(f"version {version} has other files of batch {replace}")
+        now = int(time.time() * 1000)
+        actions = [
+            RemoveAction(path, True, now, size, {"batch_id": replace or ""})
+            for path, size in removes.items()
+        ]
+        with suppress(FileNotFoundError):  # cleaned away: a checkpoint stands for it
+            files.sync([log_entry(name, version)])
+        try:
+            table.create_write_transaction(
+                [*adds, *actions],
+                "append",
+                table.schema(),
+                table.metadata().partition_columns,
+                commit_properties=properties,
+                post_commithook_properties=NO_HOOKS,
+            )
+        except CommitFailedError as error:
+            table = reopen()
+            if adds and {add.path for add in adds} <= set(active_files(table)["path"]):
+                # A store that answers a repeated request says so of our own commit, too.
+                return settle(files, name, table.version())
+            if attempt == attempts - 1:
+                raise Lost(str(error)) from error
+            # Full jitter: competing writers spread out instead of colliding again in step.
+            time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.02 * 2**attempt)))
+            continue
+        return settle(files, name, version + 1)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _of_batch(table: DeltaTable, batch_id: str | None) -> dict[str, int]:
+    """Sizes of the files of a batch, by path."""
+    if batch_id is None:
+        return {}
+    found = active_files(table)
+    if found.is_empty():
+        return {}
+    found = found.filter(pl.col("partition.batch_id") == batch_id)
+    return dict(found.select("path", "size_bytes").iter_rows())
+
+
+def settle(files: Files, name: str, version: int) -> int:
+    """Wait until a log entry is on the disk.
+
+    Returns:
+        Its version.
+    """
+    files.sync([log_entry(name, version)])
+    return version
+
+
+def checkpoint(files: Files, name: str, table: DeltaTable) -> None:
+    """Write what an opened version holds as one file, so that a reader need not replay the log."""
+    table.create_checkpoint()
+    log = f"{name}/_delta_log"
+    files.sync([f"{log}/{table.version():020d}.checkpoint.parquet", f"{log}/_last_checkpoint"])
+
+
+def checkpoint_when_due(
+    files: Files, name: str, reopen: Callable[[int], DeltaTable], version: int
+) -> None:
+    """Write a checkpoint every so many versions; one that fails harms nothing but speed."""
+    if version == 0 or version % CHECKPOINT_EVERY:
+        return
+    try:
+        checkpoint(files, name, reopen(version))
+    except (DeltaError, OSError, LakeError) as error:
+        _log.warning("table %s has no checkpoint at version %s: %s", name, version, error)

@@ -1,0 +1,261 @@
+"""The files below a lake's root, on this machine or in an object store, behind one interface.
+
+Writers put data files here before a commit names them; upkeep and the doctor look at logs and data
+below what delta-rs shows of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+# What delta-rs reads from storage options and obstore knows as options of its HTTP client.
+_CLIENT = frozenset(
+    [
+        "allow_http",
+        "allow_invalid_certificates",
+        "connect_timeout",
+        "http1_only",
+        "http2_only",
+        "pool_idle_timeout",
+        "pool_max_idle_per_host",
+        "proxy_url",
+        "timeout",
+        "user_agent",
+    ]
+)
+# Options that only mean something to delta-rs.
+_DELTA_ONLY = ("aws_s3_allow_unsafe_rename", "aws_s3_locking_provider", "delta_", "allow_unsafe_")
+_PREFIXES = ("aws_", "azure_", "google_")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file.
+
+    Attributes:
+        path: Path below the lake's root, with forward slashes.
+        size: Size in bytes.
+        modified: Time of last modification.
+    """
+
+    path: str
+    size: int
+    modified: datetime
+
+
+class Files(Protocol):
+    """Files below a root; every path is relative to it, with forward slashes."""
+
+    durable: bool
+
+    def walk(self, folder: str) -> Iterator[Entry]:
+        """Every file below a folder, at any depth; none where the folder does not exist."""
+
+    def read(self, path: str) -> bytes:
+        """All of a file.
+
+        Raises:
+            FileNotFoundError: It is not there.
+        """
+
+    def source(self, path: str) -> Any:
+        """Something that pyarrow's Parquet reader opens."""
+
+    def creating(self, path: str) -> Any:
+        """Context of a new file's sink; a file that could not be finished is not left behind."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a small file so that a reader sees all of it or none of it."""
+
+    def delete(self, path: str) -> None:
+        """Delete a file; one that is not there is no error."""
+
+    def sync(self, paths: Sequence[str]) -> None:
+        """Return when these files, and their names, would outlive a loss of power."""
+
+
+def open_files(root: str, storage_options: dict[str, str], *, durable: bool) -> Files:
+    """Open the files below a root.
+
+    Args:
+        root: Folder or object store URI.
+        storage_options: Options of the object store, as delta-rs names them.
+        durable: Whether :meth:`Files.sync` waits for the disk of this machine.
+    """
+    if "://" not in root:
+        return LocalFiles(Path(root), durable=durable)
+    return ObjectFiles(open_store(root, storage_options))
+
+
+def open_store(uri: str, storage_options: dict[str, str]) -> ObjectStore:
+    """Open an object store with the options that delta-rs takes."""
+    from obstore.store import from_url
+
+    config: dict[str, Any] = {}
+    client: dict[str, Any] = {}
+    for name, value in storage_options.items():
+        key = name.lower()
+        bare = next((key.removeprefix(p) for p in _PREFIXES if key.startswith(p)), key)
+        if bare in _CLIENT:
+            client[bare] = value.lower() == "true" if value.lower() in ("true", "false") else value
+        elif not key.startswith(_DELTA_ONLY):
+            config[key] = value
+    store: ObjectStore = from_url(uri, config=config, client_options=client or None)  # type: ignore[call-overload]
+    return store
+
+
+class LocalFiles:
+    """Files of this machine.
+
+    Args:
+        root: Folder.
+        durable: Whether to wait for the disk.
+    """
+
+    def __init__(self, root: Path, *, durable: bool) -> None:
+        self.root = root
+        self.durable = durable
+
+    def walk(self, folder: str) -> Iterator[Entry]:
+        """Every file below a folder."""
+        for base, _, names in os.walk(self.root / folder):
+            for name in names:
+                file = Path(base, name)
+                try:
+                    found = file.stat()
+                except FileNotFoundError:  # a temporary file of a commit going on
+                    continue
+                yield Entry(
+                    file.relative_to(self.root).as_posix(),
+                    found.st_size,
+                    datetime.fromtimestamp(found.st_mtime, UTC),
+                )
+
+    def read(self, path: str) -> bytes:
+        """All of a file."""
+        return (self.root / path).read_bytes()
+
+    def source(self, path: str) -> Any:
+        """The file's name."""
+        return str(self.root / path)
+
+    @contextmanager
+    def creating(self, path: str) -> Iterator[Any]:
+        """Context of a new file's sink."""
+        file = self.root / path
+        made = not file.parent.is_dir()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with pa.OSFile(str(file), "wb") as sink:
+                yield sink
+        except BaseException:
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+            raise
+        if made:  # the new folder's own name
+            self._sync(file.parent.parent)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a small file as a whole."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f"{file.name}.{os.getpid()}.part")
+        try:
+            part.write_bytes(data)
+            self._sync(part)
+            part.replace(file)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        self._sync(file.parent)
+
+    def delete(self, path: str) -> None:
+        """Delete a file."""
+        (self.root / path).unlink(missing_ok=True)
+
+    def sync(self, paths: Sequence[str]) -> None:
+        """Wait until files and the folders they are in are on the disk."""
+        if not self.durable:
+            return
+        files = [self.root / path for path in paths]
+        for file in [*files, *dict.fromkeys(file.parent for file in files)]:
+            self._sync(file)
+
+    def _sync(self, path: Path) -> None:
+        if not self.durable:
+            return
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+class ObjectFiles:
+    """Objects below a prefix; what the store has acknowledged is durable.
+
+    Args:
+        store: The store, with the prefix.
+    """
+
+    durable = True
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+
+    def walk(self, folder: str) -> Iterator[Entry]:
+        """Every object below a folder."""
+        import obstore
+
+        for page in obstore.list(self.store, f"{folder}/"):
+            for meta in page:
+                yield Entry(meta["path"], meta["size"], meta["last_modified"])
+
+    def read(self, path: str) -> bytes:
+        """All of an object."""
+        import obstore
+
+        return bytes(obstore.get(self.store, path).bytes())
+
+    def source(self, path: str) -> Any:
+        """A file object that reads ranges."""
+        import obstore
+
+        return pa.PythonFile(obstore.open_reader(self.store, path), mode="r")
+
+    @contextmanager
+    def creating(self, path: str) -> Iterator[Any]:
+        """Context of a new object's sink; it comes into being when the context ends well."""
+        import obstore
+
+        # Left unclosed after an error: closing would publish the beginning as if it were all.
+        writer = obstore.open_writer(self.store, path, max_concurrency=4)
+        yield writer
+        writer.close()
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write an object."""
+        import obstore
+
+        obstore.put(self.store, path, data)
+
+    def delete(self, path: str) -> None:
+        """Delete an object."""
+        import obstore
+
+        with suppress(FileNotFoundError):
+            obstore.delete(self.store, path)
+
+    def sync(self, paths: Sequence[str]) -> None:
+        """Nothing to wait for."""
