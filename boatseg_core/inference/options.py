@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 def predictor_options(settings: Settings) -> dict[str, Any]:
     """Keyword arguments of :meth:`boatseg_core.inference.predictor.Predictor.load`.
 
-    A model brings the threshold and the smallest area it was measured with; the settings overrule
-    them only where somebody set them.
+    A model brings the threshold, the smallest area and the splitting it was measured with; the
+    settings overrule them only where somebody set them.
     """
     predict = settings.predict
     return {
@@ -21,6 +21,6 @@ def predictor_options(settings: Settings) -> dict[str, Any]:
         "max_pixels": settings.decode.max_pixels,
     } | {
         name: getattr(predict, name)
-        for name in ("threshold", "min_area")
+        for name in ("threshold", "min_area", "split_neck")
         if name in predict.model_fields_set
     }

@@ -50,20 +50,29 @@ class Prediction:
         return columns.T.astype(np.bool_)
 
 
-def from_logits(logits: npt.NDArray[np.float32], *, threshold: float, min_area: int) -> Prediction:
+def above(logits: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
+    """Pixels with a higher probability: bool ``[H, W]``. A NaN is never above the threshold."""
+    return np.asarray(logits > np.float32(math.log(threshold / (1.0 - threshold))))
+
+
+def from_logits(
+    logits: npt.NDArray[np.float32], *, threshold: float, min_area: int, split_neck: float = 0.0
+) -> Prediction:
     """Turn one image's logits into objects.
 
     Pixels above the threshold are grouped into 8-connected regions; regions with fewer than
-    ``min_area`` pixels are dropped. A NaN is never above the threshold.
+    ``min_area`` pixels are dropped.
 
     Args:
         logits: float32 ``[H, W]``.
         threshold: Probability in (0, 1).
         min_area: In pixels.
+        split_neck: Regions are cut at necks narrower than this share of the narrower part; 0
+            leaves them whole.
     """
     height, width = logits.shape
-    mask = logits > np.float32(math.log(threshold / (1.0 - threshold)))
-    runs = components.find(mask)
+    mask = above(logits, threshold)
+    runs = components.find(mask, neck=split_neck, min_area=min_area)
     if not runs.regions:
         return Prediction(width, height, [], [], [], [])
 

@@ -39,6 +39,7 @@ class Predictor:
         batch_size: int = 4,
         threshold: float | None = None,
         min_area: int | None = None,
+        split_neck: float | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
         """Wrap a session; most callers want :meth:`load`.
@@ -48,6 +49,8 @@ class Predictor:
             batch_size: Most images in one forward pass on a GPU, and decoded together anywhere.
             threshold: Probability a pixel needs; None takes the model's own.
             min_area: Smallest object in pixels; None takes the model's own.
+            split_neck: Share of a part's width below which a neck is cut; None takes the model's
+                own.
             max_pixels: Larger pictures are refused before they are decoded.
         """
         self.session = session
@@ -58,6 +61,7 @@ class Predictor:
         self.pass_size = self.batch_size if session.on_gpu else 1
         self.threshold = self.spec.threshold if threshold is None else threshold
         self.min_area = self.spec.min_area if min_area is None else min_area
+        self.split_neck = self.spec.split_neck if split_neck is None else split_neck
         self.max_pixels = max_pixels
 
     @classmethod
@@ -69,6 +73,7 @@ class Predictor:
         batch_size: int = 4,
         threshold: float | None = None,
         min_area: int | None = None,
+        split_neck: float | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Predictor:
         """Load a model folder (``model.onnx`` and ``boatseg.json``).
@@ -79,6 +84,8 @@ class Predictor:
             batch_size: See :meth:`__init__`, as for the others.
             threshold: Probability a pixel needs; None takes the model's own.
             min_area: Smallest object in pixels; None takes the model's own.
+            split_neck: Share of a part's width below which a neck is cut; None takes the model's
+                own.
             max_pixels: Larger pictures are refused before they are decoded.
 
         Raises:
@@ -89,6 +96,7 @@ class Predictor:
             batch_size=batch_size,
             threshold=threshold,
             min_area=min_area,
+            split_neck=split_neck,
             max_pixels=max_pixels,
         )
 
@@ -190,4 +198,9 @@ class Predictor:
         return [answers[at] for at in range(len(images))]
 
     def _answer(self, logits: Logits) -> Prediction:
-        return from_logits(logits, threshold=self.threshold, min_area=self.min_area)
+        return from_logits(
+            logits,
+            threshold=self.threshold,
+            min_area=self.min_area,
+            split_neck=self.split_neck,
+        )

@@ -36,6 +36,8 @@ class ModelSpec(BaseModel):
         multiple: Height and width of the input are multiples of this, in pixels.
         threshold: A pixel with a higher probability belongs to an object.
         min_area: Connected regions with fewer pixels are dropped.
+        split_neck: Regions are cut at necks narrower than this share of the narrower part; 0, as
+            in models from before there was this field, leaves them whole.
         onnx_sha256: Checksum of ``model.onnx`` in lower-case hexadecimal; :meth:`save` fills it.
         architecture: Architecture of segmentation-models-pytorch.
         encoder: Encoder of segmentation-models-pytorch.
@@ -56,6 +58,7 @@ class ModelSpec(BaseModel):
     multiple: int = Field(default=32, ge=1, le=1024)
     threshold: float = Field(default=0.5, gt=0, lt=1)
     min_area: int = Field(default=30, ge=0)
+    split_neck: float = Field(default=0.0, ge=0, lt=1)
     onnx_sha256: str = Field(default="", pattern=r"^(|[0-9a-f]{64})$")
     architecture: str = ""
     encoder: str = ""

@@ -41,8 +41,8 @@ class BoatsegModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Load the ONNX graph; MLflow calls this.
 
-        ``predictor`` in ``model_config`` may hold ``threads`` and ``batch_size``, and ``threshold``
-        and ``min_area`` to overrule the model's own.
+        ``predictor`` in ``model_config`` may hold ``threads`` and ``batch_size``, and
+        ``threshold``, ``min_area`` and ``split_neck`` to overrule the model's own.
         """
         options = (context.model_config or {}).get("predictor", {})
         self.predictor = Predictor.load(Path(context.artifacts["model"]), **options)

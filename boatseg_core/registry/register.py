@@ -102,7 +102,8 @@ def register(
                 # One key, since MLflow also logs each as a parameter of the training run, where
                 # a batch_size and a threshold of another meaning already are.
                 model_config={
-                    "predictor": predictor_options(settings) | {"threshold": None, "min_area": None}
+                    "predictor": predictor_options(settings)
+                    | {"threshold": None, "min_area": None, "split_neck": None}
                 },
             )
         _create(client, name)
