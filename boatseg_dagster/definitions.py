@@ -8,9 +8,13 @@ from boatseg_dagster.assets.bronze import raw_images, raw_masks
 from boatseg_dagster.assets.gold import gold_dataset
 from boatseg_dagster.assets.model import trained_model, tuned_hyperparameters
 from boatseg_dagster.assets.serving import batch_predictions, drift
-from boatseg_dagster.assets.silver import image_groups, image_quality, rasterized_masks
-from boatseg_dagster.checks.data import data_checks
-from boatseg_dagster.checks.model import model_checks
+from boatseg_dagster.assets.silver import (
+    image_groups,
+    image_quality,
+    rasterized_masks,
+    with_criteria,
+)
+from boatseg_dagster.checks import all_checks
 from boatseg_dagster.jobs import all_jobs
 from boatseg_dagster.resources import Boatseg
 from boatseg_dagster.schedules import all_schedules
@@ -37,13 +41,14 @@ def build_defs(resource: Boatseg | None = None) -> dg.Definitions:
     Args:
         resource: The settings and the lake to work on; by default those of the environment.
     """
+    resource = resource or Boatseg()
     return dg.Definitions(
-        assets=all_assets,
-        asset_checks=[*data_checks, *model_checks],
+        assets=with_criteria(all_assets, resource),
+        asset_checks=all_checks,
         jobs=all_jobs,
         sensors=all_sensors,
         schedules=all_schedules,
-        resources={"boatseg": resource or Boatseg()},
+        resources={"boatseg": resource},
         # The steps of a run hand nothing to each other but table versions, and a process per step
         # would import everything six times: one process per run is the unit of isolation.
         executor=dg.in_process_executor,

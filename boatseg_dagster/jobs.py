@@ -17,6 +17,14 @@ ingest_batch = dg.define_asset_job(
     description="One sealed batch, from files to gold.",
 )
 
+# Criteria have changed, or an image was found to be a duplicate: nothing is read or decoded again.
+requalify_batch = dg.define_asset_job(
+    "requalify_batch",
+    dg.AssetSelection.assets("image_quality", "gold_dataset"),
+    partitions_def=batches,
+    description="Judge one batch again by the criteria in force, and join its gold again.",
+)
+
 load_labels = dg.define_asset_job(
     "load_labels",
     dg.AssetSelection.assets("raw_masks"),
@@ -44,5 +52,5 @@ score_batch = dg.define_asset_job(
     description="Score one batch with the model in production and compare it with training.",
 )
 
-all_jobs = [ingest_batch, load_labels, tune_model, train_model, score_batch]
+all_jobs = [ingest_batch, requalify_batch, load_labels, tune_model, train_model, score_batch]
 """Every job."""

@@ -32,7 +32,7 @@ _EXAMPLES = 20
 def requalify(batches: tuple[str, ...], every: bool, dry_run: bool, as_json: bool) -> None:
     """Judge images again by the criteria in force, without reading a picture.
 
-    Criteria are settings (boatseg config show quality). By default, the batches are judged whose
+    Criteria are settings (quality.* of boatseg config). By default, the batches are judged whose
     verdicts are outdated. Gold is joined again only where an image now passes, or no longer does.
     """
     from boatseg_core.dataset.requalify import Requalified, choose_batches, compare

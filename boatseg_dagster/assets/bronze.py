@@ -1,5 +1,6 @@
 """Bronze: what arrived, as it arrived."""
 
+import time
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,8 @@ from boatseg_dagster.metadata import asset_args, markdown, written
 from boatseg_dagster.partitions import batches
 from boatseg_dagster.resources import Boatseg
 
+_SHOWN = 20
+
 
 @dg.asset(partitions_def=batches, **asset_args("bronze", "image", table="raw_images"))
 def raw_images(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.MaterializeResult[Any]:
@@ -19,7 +22,9 @@ def raw_images(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.Materi
     Files that cannot be read are in the table ``quarantine`` with the reason.
     """
     batch, lake = context.partition_key, boatseg.lake()
+    started = time.perf_counter()
     summary = ingest_batch(lake, batch, boatseg.settings())
+    seconds = time.perf_counter() - started
     for path, message in summary.refused:
         context.log.warning(f"quarantined {path}: {message}")
     return written(
@@ -30,7 +35,15 @@ def raw_images(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.Materi
         sealed_files=summary.sealed,
         quarantined=sum(summary.quarantined.values()),
         quarantine_reasons=summary.quarantined,
+        quarantine_examples=[f"{path}: {message}" for path, message in summary.refused[:_SHOWN]],
+        quarantine_list=markdown(
+            f"`boatseg quarantine list --batch {batch}`" if summary.refused else ""
+        ),
+        new_versions=getattr(summary, "new_versions", None),
+        kept=summary.kept or None,
         megabytes=round(summary.bytes_read / 1e6, 3),
+        megabytes_per_second=round(summary.bytes_read / 1e6 / seconds, 3),
+        images_per_second=round(summary.images / seconds, 1),
         pictures=markdown(images_sheet(lake, batch, version=summary.version)),
     )
 

@@ -1,4 +1,4 @@
-"""Checks of the tables up to gold."""
+"""Checks of labels, masks and gold."""
 
 from typing import Any
 
@@ -6,11 +6,10 @@ import dagster as dg
 
 from boatseg_core.dataset.audit import incomplete_gold_rows, leaking_groups
 from boatseg_core.dataset.staleness import resplit_batches
-from boatseg_core.ingest.reconcile import missing_files
 from boatseg_core.labels.build import orphans
-from boatseg_dagster.assets.bronze import raw_images, raw_masks
+from boatseg_dagster.assets.bronze import raw_masks
 from boatseg_dagster.assets.gold import gold_dataset
-from boatseg_dagster.assets.silver import image_quality, rasterized_masks
+from boatseg_dagster.assets.silver import rasterized_masks
 from boatseg_dagster.partitions import batches
 from boatseg_dagster.resources import Boatseg
 
@@ -26,35 +25,6 @@ def _result(
         severity=severity,
         description=f"{len(problems)} {what}",
         metadata={**shown, **metadata},
-    )
-
-
-@dg.asset_check(asset=raw_images, blocking=True, partitions_def=batches)
-def every_file_is_accounted_for(
-    context: dg.AssetCheckExecutionContext, boatseg: Boatseg
-) -> dg.AssetCheckResult:
-    """Every sealed file is in bronze or in quarantine."""
-    missing = missing_files(boatseg.lake(), context.partition_key)
-    return _result(
-        missing,
-        "sealed files are neither in raw_images nor in quarantine",
-        severity=dg.AssetCheckSeverity.ERROR,
-    )
-
-
-@dg.asset_check(asset=image_quality, partitions_def=batches)
-def quality_pass_rate(
-    context: dg.AssetCheckExecutionContext, boatseg: Boatseg
-) -> dg.AssetCheckResult:
-    """Enough images of the batch meet the quality criteria."""
-    verdicts = boatseg.lake().read("image_quality", ["passed"], batch_id=context.partition_key)
-    rate = float(verdicts["passed"].mean() or 0.0) if verdicts.height else 1.0  # type: ignore[arg-type]
-    wanted = boatseg.settings().quality.min_pass_rate
-    return dg.AssetCheckResult(
-        passed=rate >= wanted,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"{rate:.1%} of {verdicts.height} images passed, at least {wanted:.1%} wanted",
-        metadata={"pass_rate": rate, "images": verdicts.height},
     )
 
 
@@ -116,8 +86,6 @@ def no_group_in_two_splits(
 
 
 data_checks = [
-    every_file_is_accounted_for,
-    quality_pass_rate,
     labels_have_images,
     mask_rows_are_valid,
     gold_rows_are_complete,
