@@ -25,6 +25,20 @@ requalify_batch = dg.define_asset_job(
     description="Judge one batch again by the criteria in force, and join its gold again.",
 )
 
+rebuild_labels = dg.define_asset_job(
+    "rebuild_labels",
+    dg.AssetSelection.assets("rasterized_masks", "gold_dataset"),
+    partitions_def=batches,
+    description="New labels of one batch: masks and gold. No picture file is read.",
+)
+
+requalify_batch = dg.define_asset_job(
+    "requalify_batch",
+    dg.AssetSelection.assets("image_quality", "gold_dataset"),
+    partitions_def=batches,
+    description="New verdicts of one batch, from what was measured once, and gold.",
+)
+
 load_labels = dg.define_asset_job(
     "load_labels",
     dg.AssetSelection.assets("raw_masks"),

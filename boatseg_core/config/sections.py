@@ -49,7 +49,14 @@ class Landing(Section):
     labels: str = setting(
         "",
         "path",
-        "CSV file, or folder of CSV files, with the masks; empty means landing in the home.",
+        "Label file (CSV, COCO or GeoJSON), or folder of them with its subfolders; empty means "
+        "landing in the home.",
+    )
+    masks: str = setting(
+        "",
+        "path",
+        "Folder of mask pictures, one an image, matched by stem; empty means landing/masks in the "
+        "home.",
     )
     suffixes: tuple[str, ...] = setting(
         (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"),
@@ -91,6 +98,12 @@ class Seal(Section):
     tick_seconds: float = setting(
         30.0, "s", "Longest listing of one look of the sensor; 0 means no limit.", ge=0
     )
+    tick_runs: int = setting(
+        100,
+        "runs",
+        "Most runs of batches that wait or run at a time; further ones are asked for later.",
+        ge=1,
+    )
 
 
 class Decode(Section):
@@ -99,6 +112,9 @@ class Decode(Section):
     threads: int = setting(0, "threads", "Decoding threads; 0 means one per core.", ge=0)
     max_pixels: int = setting(
         80_000_000, "px", "A picture with more pixels is refused before it is decoded.", ge=1
+    )
+    mode: Literal["full", "entropy"] = setting(
+        "full", "", "entropy measures JPEGs at 1/8 of their size: faster, without sharpness."
     )
 
 
@@ -214,6 +230,41 @@ class Labels(Section):
     )
     mask_format: Literal["png", "jpeg"] = setting(
         "png", "", "Stored mask image: lossless 1-bit PNG, or JPEG thresholded at 128 when read."
+    )
+    categories: tuple[str, ...] = setting(
+        (), "", "Categories of COCO and GeoJSON files that are objects; empty means all."
+    )
+    image_property: str = setting(
+        "image", "", "GeoJSON property with the image's name.", min_length=1
+    )
+    category_property: str = setting(
+        "category", "", "GeoJSON property with the category.", min_length=1
+    )
+    mask_values: Literal["auto", "values", "components"] = setting(
+        "auto",
+        "",
+        "Objects of a mask picture: one per value, one per connected region, or auto: per value "
+        "where there are several.",
+    )
+    mask_stem_ending: str = setting(
+        "", "", "Ending of a mask picture's stem that the image's has not, for example _mask."
+    )
+    conflict_iou: float = setting(
+        0.5,
+        "IoU",
+        "Two label files whose masks of an image overlap less are in conflict; 0 turns it off.",
+        ge=0,
+        le=1,
+    )
+    max_unlabelled_share: float = setting(
+        0.05, "share", "A batch with more images without a label raises a warning.", ge=0, le=1
+    )
+    max_balance_gap: float = setting(
+        0.1,
+        "share",
+        "A split whose part of images with objects differs more from all raises a warning.",
+        ge=0,
+        le=1,
     )
 
 
