@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from boatseg_core.imaging import rle
-from boatseg_core.inference import components
+from boatseg_core.imaging import components, rle
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,14 @@ class Prediction:
     def boat_area(self) -> int:
         """Pixels of all objects."""
         return sum(self.areas)
+
+    def labels(self) -> npt.NDArray[np.int32]:
+        """Number the objects' pixels: int32 ``[H, W]``, 0 on the background, 1.. in order."""
+        flat = np.zeros(self.width * self.height, np.int32)
+        for number, text in enumerate(self.rles, start=1):
+            for start, length in rle.parse(text).tolist():
+                flat[start : start + length] = number
+        return flat.reshape(self.width, self.height).T
 
     def mask(self) -> npt.NDArray[np.bool_]:
         """Paint all objects: bool ``[H, W]``."""

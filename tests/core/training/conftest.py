@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import polars as pl
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from boatseg_core.config import Settings, load_settings
 from boatseg_core.dataset import GoldDataset
+from boatseg_core.imaging import rle
 from boatseg_core.imaging.mask_png import encode_mask
 from boatseg_core.lake import TABLES, Lake
 
@@ -36,8 +37,12 @@ def scene(seed: int, *, boats: int, height: int = 128, width: int = 128) -> Scen
 def row(number: int, split: str, drawn: Scene) -> dict[str, object]:
     image, boxes = drawn
     mask = np.zeros(image.shape[:2], dtype=bool)
+    rles = []
     for x, y, w, h in boxes:
-        mask[y : y + h, x : x + w] = True
+        one = np.zeros_like(mask)
+        one[y : y + h, x : x + w] = True
+        rles.append(rle.encode(one))
+        mask |= one
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG")
     return {
@@ -51,6 +56,7 @@ def row(number: int, split: str, drawn: Scene) -> dict[str, object]:
         "boat_area": int(mask.sum()),
         "boat_areas": [w * h for _, _, w, h in boxes],
         "boat_boxes": [list(box) for box in boxes],
+        "boat_rles": rles,
         "brightness": float(image.mean()),
         "contrast": float(image.std()),
         "group_id": f"g-{number}",
@@ -89,7 +95,7 @@ def write_gold(settings: Settings) -> WriteGold:
             for boats in [2] * with_boats + [0] * empty:
                 rows.append(row(len(rows), split, scene(len(rows), boats=boats)))
         schema = TABLES["gold_dataset"].schema
-        table = pl.DataFrame(rows).to_arrow().select(schema.names).cast(schema)
+        table = pa.Table.from_pylist(rows, schema=schema)  # columns added since are null
         lake.replace_batch("gold_dataset", "b-1", table)
         return GoldDataset(lake)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from boatseg_core.inference import components
+from boatseg_core.imaging import components
 
 
 def paint(mask: np.ndarray) -> np.ndarray:

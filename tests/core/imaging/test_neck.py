@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from boatseg_core.imaging import rle
-from boatseg_core.inference import components
-from boatseg_core.inference.neck import REACH, distance, split
+from boatseg_core.imaging import components, rle
+from boatseg_core.imaging.neck import REACH, distance, split
 from boatseg_core.inference.prediction import from_logits
 
 MASK = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=16))

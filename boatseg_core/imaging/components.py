@@ -6,7 +6,7 @@ edges of a graph, whose components are found by hooking every root onto its smal
 halving the paths in between (Shiloach & Vishkin 1982), all in array operations: a mask of noise
 costs no more Python steps than an empty one.
 
-Where asked for, regions are then cut at their necks (:mod:`boatseg_core.inference.neck`), so that
+Where asked for, regions are then cut at their necks (:mod:`boatseg_core.imaging.neck`), so that
 two boats that touch count as two.
 """
 
@@ -67,7 +67,7 @@ def paint(runs: Runs, shape: tuple[int, ...]) -> npt.NDArray[np.int32]:
 
 def _cut(shape: tuple[int, ...], runs: Runs, neck: float, min_area: int) -> Runs:
     """Cut regions large enough to hold two parts."""
-    from boatseg_core.inference.neck import split
+    from boatseg_core.imaging.neck import split
 
     order = np.argsort(runs.region, kind="stable")
     column, row, length = runs.column[order], runs.row[order], runs.length[order]
