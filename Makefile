@@ -1,6 +1,7 @@
 # Every job of the project, from a fresh clone with nothing but Python 3.11 to 3.13 and make.
 # The environment is made in .venv by the first job that needs it, and again when
-# pyproject.toml or constraints.txt change. Another Python: make test PYTHON=/path/to/python3.12
+# pyproject.toml, constraints.txt or the compiled module change.
+# Another Python: make test PYTHON=/path/to/python3.12
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -111,7 +112,7 @@ constraints: $(STAMP) ## Write constraints.txt from what is installed.
 
 # The environment
 
-$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+$(STAMP): pyproject.toml constraints.txt setup.py boatseg_core/imaging/_pixels.c | $(BIN)/python
 	@echo "installing into $(VENV): takes minutes the first time, PyTorch is large"
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip
 	@quiet=--quiet; if [ -t 1 ]; then quiet=; fi; \

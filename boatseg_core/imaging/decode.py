@@ -66,12 +66,15 @@ def open_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Im
 def load_rgb(image: Image.Image) -> Image.Image:
     """Decode an opened image completely and bring it to 8-bit RGB, upright.
 
+    Args:
+        image: As :func:`open_image` returned it; it is turned upright in place.
+
     Raises:
         ImageError: The stream is truncated, damaged, or of a layout that has no RGB meaning.
     """
     try:
         image.load()
-        upright = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # or an upright one would be copied
     except MemoryError:
         raise
     except Exception as error:  # as above: OSError, SyntaxError, ValueError, struct.error, ...
@@ -79,7 +82,7 @@ def load_rgb(image: Image.Image) -> Image.Image:
         kind = "truncated" if "truncated" in text or "Truncated" in text else "corrupt"
         raise ImageError(kind, f"the picture cannot be decoded: {text}") from error
     try:
-        return _to_rgb(upright)
+        return _to_rgb(image)
     except (ValueError, OSError) as error:
         raise ImageError(
             "unsupported_mode", f"mode {image.mode} cannot be read as RGB: {_say(error)}"

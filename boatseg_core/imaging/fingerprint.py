@@ -21,8 +21,10 @@ TILE: Final = 256
 BITS: Final = 256
 BYTES: Final = BITS // 8
 
-_CELL: Final = 8  # px; also JPEG's block, so that recompression moves a cell's mean least
-_SIDE: Final = TILE // _CELL
+CELL: Final = 8
+"""Side of a cell in pixels: JPEG's block, so that recompression moves a cell's mean least."""
+
+_SIDE: Final = TILE // CELL
 # Grey levels (0-255): below this the 8-pixel means hold compression noise and little else.
 _MIN_TEXTURE: Final = 0.6
 
@@ -42,9 +44,25 @@ def tile_fingerprints(grey: Image.Image) -> Fingerprints:
     rows, columns = grey.height // TILE, grey.width // TILE
     if not rows or not columns:
         return np.zeros((0, BYTES), dtype=np.uint8)
-    cropped = grey.crop((0, 0, columns * TILE, rows * TILE))
-    cells = np.asarray(cropped.reduce(_CELL), dtype=np.float32)
-    tiles = cells.reshape(rows, _SIDE, columns, _SIDE).swapaxes(1, 2).reshape(-1, _SIDE, _SIDE)
+    return cell_fingerprints(
+        np.asarray(grey.crop((0, 0, columns * TILE, rows * TILE)).reduce(CELL))
+    )
+
+
+def cell_fingerprints(cells: npt.NDArray[np.uint8]) -> Fingerprints:
+    """Fingerprint every full tile of an image whose 8-pixel averages are known.
+
+    Args:
+        cells: uint8 ``[H // 8, W // 8]``, mean luminance of the image's 8-pixel cells.
+
+    Returns:
+        As :func:`tile_fingerprints`.
+    """
+    rows, columns = cells.shape[0] // _SIDE, cells.shape[1] // _SIDE
+    if not rows or not columns:
+        return np.zeros((0, BYTES), dtype=np.uint8)
+    wide = cells[: rows * _SIDE, : columns * _SIDE].astype(np.float32)
+    tiles = wide.reshape(rows, _SIDE, columns, _SIDE).swapaxes(1, 2).reshape(-1, _SIDE, _SIDE)
     # Slow gradients (sun, haze) are alike in unrelated images: keep what is finer than 4 cells.
     coarse = tiles.reshape(-1, _SIDE // 4, 4, _SIDE // 4, 4).mean(axis=(2, 4))
     detail = tiles - coarse.repeat(4, axis=1).repeat(4, axis=2)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from boatseg_core.imaging.decode import DEFAULT_MAX_PIXELS, load_rgb, open_image
-from boatseg_core.imaging.fingerprint import tile_fingerprints
+from boatseg_core.imaging.figures import figures
+from boatseg_core.imaging.reduced import figures_of_reduced, reduce
 
-_TILE = 32  # px, side of the tiles that count as blank
-_BLACK = 2  # grey levels of slack that JPEG needs around a flat black or white
-_WHITE = 253
+Mode = Literal["full", "entropy"]
+"""How an image is read: every pixel, or every coefficient at 1/8 of the size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,10 @@ class Measurements:
     format: str
     orientation: int
     bits: int
+    measured: Mode
     brightness: float
     contrast: float
-    sharpness: float
+    sharpness: float | None
     saturation: float
     black_share: float
     white_share: float
@@ -39,12 +40,18 @@ class Measurements:
     tiles: bytes
 
 
-def measure(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Measurements:
-    """Decode an image completely and measure it.
+def measure(
+    data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, mode: Mode = "full"
+) -> Measurements:
+    """Decode an image and measure it.
 
     Args:
         data: The file's bytes.
         max_pixels: Larger pictures are refused before anything is decoded.
+        mode: ``full`` measures every pixel. ``entropy`` reads a JPEG at 1/8 of its size: every
+            coefficient is still walked, so that damage is found all the same, but the pixels
+            measured are 8-pixel averages; see :mod:`.reduced`. Where that cannot be done (any
+            other format) the picture is measured in full; ``measured`` tells.
 
     Raises:
         ImageError: The bytes are not a whole image.
@@ -60,28 +67,25 @@ def measure(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Measurement
         # A PNG decodes all its pixels to find its EXIF block; after a failure it would hand out
         # the half-filled picture as whole.
         image = open_image(data, max_pixels=max_pixels)
+    width, height = image.size
+    reduced = mode == "entropy" and orientation is not None and reduce(image, orientation)
     rgb = load_rgb(image)
-    grey = rgb.convert("L")
-    luminance = np.asarray(grey)
-    brightness, contrast = _moments(grey)
-    black, white = _blank_shares(luminance)
+    if not reduced:
+        width, height = rgb.size
+    elif (orientation or 1) >= 5:
+        width, height = height, width
     return Measurements(
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
-        width=rgb.width,
-        height=rgb.height,
+        width=width,
+        height=height,
         mode=stored_mode,
         format=stored_format,
         orientation=orientation or 1,
         bits=_bits(stored_mode),
-        brightness=brightness,
-        contrast=contrast,
-        sharpness=_sharpness(luminance),
-        saturation=_saturation(rgb),
-        black_share=black,
-        white_share=white,
+        measured="entropy" if reduced else "full",
         histogram=np.array(rgb.histogram(), dtype="<u4").tobytes(),
-        tiles=tile_fingerprints(grey).tobytes(),
+        **asdict(figures_of_reduced(rgb, width, height) if reduced else figures(rgb)),
     )
 
 
@@ -102,40 +106,3 @@ def _bits(mode: str) -> int:
     if mode.startswith("I;16"):
         return 16
     return 32 if mode in ("I", "F") else 8
-
-
-def _moments(grey: Image.Image) -> tuple[float, float]:
-    histogram = np.array(grey.histogram(), dtype=np.float64)
-    levels = np.arange(256, dtype=np.float64)
-    mean = float(histogram @ levels / histogram.sum())
-    variance = float(histogram @ (levels - mean) ** 2 / histogram.sum())
-    return mean, variance**0.5
-
-
-def _sharpness(luminance: npt.NDArray[np.uint8]) -> float:
-    """Variance of the 4-neighbour Laplacian (Pech-Pacheco et al., ICPR 2000)."""
-    if min(luminance.shape) < 3:
-        return 0.0
-    v = luminance.astype(np.int16)
-    laplacian = v[:-2, 1:-1] + v[2:, 1:-1] + v[1:-1, :-2] + v[1:-1, 2:] - 4 * v[1:-1, 1:-1]
-    flat = laplacian.reshape(-1).astype(np.float32)
-    return float(flat @ flat / flat.size - flat.mean() ** 2)
-
-
-def _saturation(rgb: Image.Image) -> float:
-    # A 1/4-size box average: saturation is a broad property and this is 16 times less work.
-    small = np.asarray(rgb.reduce(4) if min(rgb.size) >= 4 else rgb, dtype=np.float32)
-    red, green, blue = small[..., 0], small[..., 1], small[..., 2]
-    high = np.maximum(np.maximum(red, green), blue)
-    low = np.minimum(np.minimum(red, green), blue)
-    return float(np.mean((high - low) / np.maximum(high, 1.0)))
-
-
-def _blank_shares(luminance: npt.NDArray[np.uint8]) -> tuple[float, float]:
-    """Shares of the tiles that are entirely black and entirely white."""
-    height, width = luminance.shape
-    rows = np.arange(0, height, _TILE)
-    columns = np.arange(0, width, _TILE)
-    high = np.maximum.reduceat(np.maximum.reduceat(luminance, rows, axis=0), columns, axis=1)
-    low = np.minimum.reduceat(np.minimum.reduceat(luminance, rows, axis=0), columns, axis=1)
-    return float(np.mean(high <= _BLACK)), float(np.mean(low >= _WHITE))

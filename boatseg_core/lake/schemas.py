@@ -88,7 +88,7 @@ _FORMAT = (
 _MEASUREMENTS = (
     Column("brightness", _F32, "Mean luminance, 0 to 255."),
     Column("contrast", _F32, "Standard deviation of the luminance, 0 to 255."),
-    Column("sharpness", _F32, "Variance of the Laplacian of the luminance."),
+    Column("sharpness", _F32, "Variance of the luminance's Laplacian; null if read as entropy."),
     Column("saturation", _F32, "Mean HSV saturation, 0 to 1."),
     Column("black_share", _F32, "Share of 32-pixel tiles that are entirely black."),
     Column("white_share", _F32, "Share of 32-pixel tiles that are entirely white."),
@@ -163,9 +163,17 @@ _SPECS = (
             *_FORMAT,
             Column("orientation", _I32, "EXIF orientation, 1 to 8; applied when pixels are read."),
             Column("bits", _I32, "Bits per channel."),
+            Column(
+                "measured",
+                _STR,
+                "full, or entropy: on the 8-pixel averages of a JPEG read at 1/8 of its size.",
+            ),
             *_MEASUREMENTS,
             Column(
-                "histogram", _BIN, "Red, green and blue histograms: 3 x 256 little-endian uint32."
+                "histogram",
+                _BIN,
+                "Red, green and blue histograms: 3 x 256 little-endian uint32; if read as entropy "
+                "of the 8-pixel averages.",
             ),
             Column("tiles", _BIN, "256-bit fingerprints of the 256-pixel tiles, row by row."),
             Column("ingested_at", _TIME, "When the bytes were read."),
