@@ -1,20 +1,45 @@
-"""Find image files in the landing folder."""
+"""Find image files in the landing folder or bucket, and the images in the archives there."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from boatseg_core.config import Settings
 from boatseg_core.errors import InputError
+from boatseg_core.ingest.known import FOUND, Known
+from boatseg_core.ingest.sources import (
+    SUFFIXES,
+    TEMPORARY,
+    Entry,
+    Limits,
+    Refusal,
+    Source,
+    list_members,
+    open_source,
+    source_of,
+)
+from boatseg_core.ingest.sources.local import LocalSource
 from boatseg_core.lake import Lake
 
-_TEMPORARY = (".tmp", ".part", ".partial", ".crdownload", ".swp")
+# Files compared with the ledger at a time: each comparison looks through the ledger's paths once.
+_PAGE = 50_000
+_LOOK_AT_CLOCK = 256  # files
+
+_ROWS = {
+    "source": pl.String,
+    "path": pl.String,
+    "image_id": pl.String,
+    "size_bytes": pl.Int64,
+    "mtime_ns": pl.Int64,
+    "etag": pl.String,
+    "archive": pl.String,
+}
 
 
 @dataclass(frozen=True)
@@ -23,14 +48,18 @@ class Discovery:
 
     Attributes:
         new: One row a file that is not in the ledger: ``source``, ``path``, ``image_id``,
-            ``size_bytes``, ``mtime_ns``, ``etag``; sorted by path.
-        listed: Image files seen.
-        known: Of these, files that are in the ledger unchanged.
+            ``size_bytes``, ``mtime_ns``, ``etag``, ``archive``; in the order of the listing, the
+            members of an archive together and in its order.
+        listed: Image files and archives seen.
+        known: Of these, those that are in the ledger unchanged.
         unsettled: Files so young that they may still be being written; they wait.
-        ignored: Files that are not images by their ending.
+        ignored: Files that are neither images nor archives by their ending.
         unnameable: Files whose names are not UTF-8 and cannot be stored in a table.
-        unreadable: Image files that cannot be looked at (a link in a loop, a link to a folder
+        unreadable: Files and folders that cannot be looked at (a link in a loop, a folder
             without permission), each with the reason.
+        archives: New archives that were looked into.
+        complete: Whether the listing went to its end.
+        after: Where the next look has to go on; empty when this one was complete.
     """
 
     new: pl.DataFrame
@@ -40,126 +69,244 @@ class Discovery:
     ignored: int
     unnameable: tuple[str, ...]
     unreadable: tuple[str, ...]
+    archives: int = 0
+    complete: bool = True
+    after: str = ""
 
 
-def source_of(settings: Settings) -> str:
-    """Name of the landing folder in the ledger.
+@dataclass
+class _Tally:
+    listed: int = 0
+    known: int = 0
+    unsettled: int = 0
+    ignored: int = 0
+    archives: int = 0
+    unnameable: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
-    The home's own folder is 'landing', so that a home can be moved; another folder is its path.
+
+@dataclass
+class _Page:
+    """A stretch of the listing: settled files and archives, where it ends, whether it is the last.
+
+    Bounds are places in the listing's own order: not every store sorts by bytes.
     """
-    return str(settings.images_folder) if settings.landing.images else "landing"
+
+    entries: list[Entry] = field(default_factory=list)
+    packed: list[bool] = field(default_factory=list)
+    end: str = ""
+    last: bool = False
 
 
 def root_of(source: str, settings: Settings) -> Path:
-    """Folder that a source of the ledger stands for; the inverse of :func:`source_of`.
+    """Folder that a local source of the ledger stands for.
 
     Raises:
-        InputError: The source is not a path.
+        InputError: The source is no folder.
     """
-    if source == "landing":
-        return settings.paths.landing / "images"
-    if source == source_of(settings) or Path(source).is_absolute():
-        return Path(source)
-    raise InputError(f"the ledger names the landing folder {source!r}, which is not a path")
+    opened = open_source(source, settings)
+    if isinstance(opened, LocalSource):
+        return opened.root
+    raise InputError(f"{source} is no folder")
 
 
-def discover(lake: Lake, settings: Settings, *, ledger_version: int | None = None) -> Discovery:
+def discover(
+    lake: Lake,
+    settings: Settings,
+    *,
+    ledger_version: int | None = None,
+    after: str = "",
+    max_files: int = 0,
+    seconds: float = 0,
+) -> Discovery:
     """List the landing folder and keep what the ledger does not have.
 
-    A file is known by its path, size and time of modification: an overwritten file is new again.
+    A file is known by its path and its entity tag, or else its size and time of modification: an
+    overwritten file is new again. An archive is known likewise, and new or changed with all its
+    images.
 
     Args:
         lake: The lake with the ledger.
         settings: Landing folder, file endings and settle time.
         ledger_version: Delta version of the ledger to compare with; by default the newest.
+        after: Go on behind this path, as an earlier look's ``after`` said. Any value is safe: what
+            is skipped is found by the next look that begins at the front.
+        max_files: Stop once this many new files are found (never inside an archive); 0 for no
+            limit.
+        seconds: Stop after this time (never inside an archive); 0 for no limit.
 
     Raises:
-        InputError: A folder of the user's own choosing does not exist or cannot be listed.
+        InputError: A folder of the user's own choosing, or the bucket, does not exist or cannot be
+            listed.
     """
-    root = settings.images_folder
-    if not root.is_dir():
-        if settings.landing.images:
-            raise InputError(f"the images folder {root} does not exist or is not a folder")
-        return Discovery(_frame([], ""), 0, 0, 0, 0, (), ())
-    suffixes = tuple(s.lower() for s in settings.landing.suffixes)
+    source = open_source(source_of(settings), settings)
+    if source.name == "landing" and not settings.images_folder.is_dir():
+        return Discovery(_frame([]), 0, 0, 0, 0, (), ())
+    source.check()
+    ends = time.monotonic() + seconds if seconds else float("inf")
+    known = Known(lake, source.name, ledger_version)
+    tally = _Tally()
+    found: list[pl.DataFrame] = []
+    count, place, complete = 0, after, True
+    for page in _pages(source, settings, after, ends, tally):
+        room = max_files - count if max_files else 0
+        rows, place, whole = _take(source, page, known, settings, tally, room=room, ends=ends)
+        found.append(rows)
+        count += rows.height
+        if whole and page.last:
+            break
+        if not whole or time.monotonic() >= ends or (max_files and count >= max_files):
+            complete = False
+            break
+    return Discovery(
+        new=pl.concat(found) if found else _frame([]),
+        listed=tally.listed,
+        known=tally.known,
+        unsettled=tally.unsettled,
+        ignored=tally.ignored,
+        unnameable=tuple(tally.unnameable),
+        unreadable=tuple(sorted(tally.unreadable)),
+        archives=tally.archives,
+        complete=complete,
+        after="" if complete else place,
+    )
+
+
+def _pages(
+    source: Source, settings: Settings, after: str, ends: float, tally: _Tally
+) -> Iterator[_Page]:
+    """Sort a listing into what counts and what waits, a page at a time."""
+    suffixes = tuple(suffix.lower() for suffix in settings.landing.suffixes)
+    packed = SUFFIXES if settings.landing.archives else ()
+    wanted = suffixes + packed
     settle = int(settings.landing.settle_seconds * 1e9)
-    rows: list[tuple[str, int, int]] = []
-    unsettled = ignored = 0
-    unnameable: list[str] = []
-    unreadable: list[str] = []
-    for path, stat in _walk(root):
-        name = path.rpartition("/")[2].lower()
-        if name.startswith(".") or name.endswith(_TEMPORARY) or not name.endswith(suffixes):
-            ignored += 1
+    page, looked = _Page(end=after), 0
+    for entry in source.listing(after):
+        looked += 1
+        path = entry.path
+        name = path[path.rfind("/") + 1 :].lower()
+        if entry.error and (not name or name.endswith(wanted)):
+            tally.unreadable.append(f"{_spelled(path)}: {entry.error}")
+        elif name[:1] == "." or not name.endswith(wanted) or name.endswith(TEMPORARY):
+            tally.ignored += 1
         elif not _is_utf8(path):
-            unnameable.append(os.fsencode(path).decode("utf-8", "backslashreplace"))
-        elif isinstance(stat, OSError):
-            unreadable.append(f"{path}: {stat.strerror}")
+            tally.unnameable.append(_spelled(path))
+            continue  # no place to go on from: it cannot be written down
         # Also shortly ahead of our clock (a file server's may be): young all the same. A time far
         # ahead is a wrong one and must not hold the file back until then.
-        elif abs(time.time_ns() - stat.st_mtime_ns) < settle:
-            unsettled += 1
+        elif abs(time.time_ns() - entry.mtime_ns) < settle:
+            tally.unsettled += 1
+            tally.listed += 1
         else:
-            rows.append((path, stat.st_size, stat.st_mtime_ns))
-    found = _frame(rows, source_of(settings))
-    ledger = lake.scan("files", ledger_version).select("source", "path", "size_bytes", "mtime_ns")
-    new = (
-        found.lazy()
-        .join(ledger, on=["source", "path", "size_bytes", "mtime_ns"], how="anti")
-        .sort("path")
-        .collect()
-    )
-    return Discovery(
-        new=new,
-        listed=len(rows) + unsettled,
-        known=found.height - new.height,
-        unsettled=unsettled,
-        ignored=ignored,
-        unnameable=tuple(unnameable),
-        unreadable=tuple(sorted(unreadable)),
-    )
+            tally.listed += 1
+            page.entries.append(entry)
+            page.packed.append(name.endswith(packed))
+        if looked % _LOOK_AT_CLOCK == 0 and (
+            len(page.entries) >= _PAGE or time.monotonic() >= ends
+        ):
+            page.end = path if _is_utf8(path) else page.end
+            yield page
+            page = _Page(end=page.end)
+    page.last = True
+    yield page
 
 
-def _frame(rows: list[tuple[str, int, int]], source: str) -> pl.DataFrame:
-    schema = {"path": pl.String, "size_bytes": pl.Int64, "mtime_ns": pl.Int64}
-    return pl.DataFrame(rows, schema=schema, orient="row").select(
+def _take(
+    source: Source,
+    page: _Page,
+    known: Known,
+    settings: Settings,
+    tally: _Tally,
+    *,
+    room: int,
+    ends: float,
+) -> tuple[pl.DataFrame, str, bool]:
+    """Keep a page's new files, and the members of its new archives.
+
+    Returns:
+        Rows; the place up to which the page was taken; whether that is all of it.
+    """
+    listed = _listing(page)
+    packed = pl.Series(page.packed, dtype=pl.Boolean)
+    rows = known.unknown_files(listed.filter(~packed))
+    fresh = known.unknown_archives(listed.filter(packed))
+    tally.known += listed.height - rows.height - fresh.height
+    parts: list[pl.DataFrame] = []
+    taken = 0
+    limits = Limits.of(settings.landing)
+    for archive in fresh.iter_rows(named=True):
+        before = pl.col("at") < archive["at"]
+        ahead, rows = rows.filter(before), rows.filter(~before)
+        parts.append(_ledger_rows(ahead, source.name))
+        taken += ahead.height
+        if room and taken >= room:
+            break
+        entry = Entry(*(archive[name] for name in FOUND))
+        parts.append(_unpacked(source, entry, limits, tally))
+        taken += parts[-1].height
+        if (room and taken >= room) or time.monotonic() >= ends:
+            return pl.concat(parts), entry.path, False
+    else:
+        parts.append(_ledger_rows(rows, source.name))
+        taken += rows.height
+    everything = pl.concat(parts)
+    if room and taken > room:
+        # Only plain files can be in excess, and only at the end.
+        everything = everything.head(room)
+        return everything, everything["path"][-1], False
+    return everything, page.end, True
+
+
+def _ledger_rows(files: pl.DataFrame, source: str) -> pl.DataFrame:
+    return files.select(
         pl.lit(source).alias("source"),
         "path",
         pl.col("path").alias("image_id"),
-        "size_bytes",
-        "mtime_ns",
-        pl.lit("").alias("etag"),
+        *list(FOUND)[1:],
+        pl.lit("").alias("archive"),
     )
 
 
-def _walk(root: Path) -> Iterator[tuple[str, os.stat_result | OSError]]:
-    """Yield every file below a folder as a POSIX path relative to it, with its facts.
+def _unpacked(source: Source, archive: Entry, limits: Limits, tally: _Tally) -> pl.DataFrame:
+    """Rows of an archive's members; one row for all of it when it cannot be used."""
+    etag = archive.etag or str(archive.size)
+    tally.archives += 1
+    try:
+        members = [
+            (f"{archive.path}/{member.path}", member.size)
+            for member in list_members(source, archive, limits)
+        ]
+    except Refusal as refusal:
+        if refusal.reason in ("vanished", "changed"):
+            return _frame([])  # the next look finds what it has become
+        if refusal.reason == "unreadable":
+            tally.unreadable.append(str(refusal))
+            return _frame([])
+        members = [(archive.path, archive.size)]
+    return _frame(
+        [
+            (source.name, path, path, size, archive.mtime_ns, etag, archive.path)
+            for path, size in members
+        ]
+    )
 
-    A file that cannot be looked at comes with the error instead.
 
-    Links to folders are not followed (no loops); links to files are.
-    """
-    pending = [""]
-    while pending:
-        prefix = pending.pop()
-        try:
-            entries = list(os.scandir(root / prefix))
-        except OSError as error:
-            raise InputError(
-                f"the folder {root / prefix} cannot be listed: {error.strerror}"
-            ) from error
-        for entry in entries:
-            path = f"{prefix}{entry.name}"
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    if not entry.name.startswith("."):
-                        pending.append(f"{path}/")
-                elif entry.is_file():
-                    yield path, entry.stat()
-            except FileNotFoundError:
-                continue  # gone since it was listed (a finished temporary file): nothing to ingest
-            except OSError as error:  # one bad entry must not stop all the others
-                yield path, error
+def _listing(page: _Page) -> pl.DataFrame:
+    columns = list(zip(*page.entries, strict=True)) or [()] * len(FOUND)
+    return pl.DataFrame(
+        [
+            pl.Series(name, values, dtype=dtype)
+            for (name, dtype), values in zip(FOUND.items(), columns, strict=False)
+        ]
+    ).with_row_index("at")
+
+
+def _frame(rows: list[tuple[str, str, str, int, int, str, str]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=_ROWS, orient="row")
+
+
+def _spelled(path: str) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _is_utf8(path: str) -> bool:

@@ -10,6 +10,8 @@ import polars as pl
 from boatseg_core.config import Settings
 from boatseg_core.errors import LakeError
 from boatseg_core.ingest.discover import Discovery, discover
+from boatseg_core.ingest.known import sealed_since
+from boatseg_core.ingest.sources import source_of
 from boatseg_core.lake import Lake
 
 _APP_ID = "seal"
@@ -29,35 +31,69 @@ class Sealed:
     discovery: Discovery
 
 
-def seal(lake: Lake, settings: Settings) -> Sealed:
+def seal(
+    lake: Lake, settings: Settings, *, after: str = "", max_files: int = 0, seconds: float = 0
+) -> Sealed:
     """Discover new files and append them to the ledger as batches.
 
     The batches of one call are one Delta commit under the application transaction ``seal``, whose
     version counts the batches ever sealed. A concurrent sealer therefore loses the race as a
-    whole, and looks again at a ledger that already has the winner's files.
+    whole, takes out what the winner has sealed, and tries again with the rest.
 
     Args:
         lake: The lake with the ledger.
         settings: Landing folder and the bounds of a batch.
+        after: Where to go on listing; see :func:`boatseg_core.ingest.discover.discover`.
+        max_files: Most files to seal in this call, give or take an archive's; 0 for no limit.
+        seconds: Longest listing; 0 for no limit.
 
     Raises:
         InputError: The landing folder cannot be listed.
         LakeError: The race was lost too many times in a row.
     """
+    ledger = lake.create("files")
+    count = ledger.transaction_version(_APP_ID) or 0
+    found = discover(
+        lake,
+        settings,
+        ledger_version=ledger.version(),
+        after=after,
+        max_files=max_files,
+        seconds=seconds,
+    )
+    new = found.new
     for _ in range(_ATTEMPTS):
-        ledger = lake.create("files")
-        count = ledger.transaction_version(_APP_ID) or 0
-        found = discover(lake, settings, ledger_version=ledger.version())
-        if found.new.is_empty():
+        if new.is_empty():
             return Sealed({}, found)
-        rows = _cut(found.new, settings, count)
+        rows = _cut(new, settings, count)
         batches = dict(rows.group_by("batch_id", maintain_order=True).len().iter_rows())
         committed = lake.append(
             "files", rows, app_id=_APP_ID, app_version=count + len(batches), app_after=count
         )
         if committed is not None:
             return Sealed(batches, found)
+        ledger = lake.table("files")
+        new = _not_sealed_since(lake, new, source_of(settings), count, ledger.version())
+        count = ledger.transaction_version(_APP_ID) or 0
     raise LakeError(f"other processes kept sealing first, {_ATTEMPTS} times: try again")
+
+
+def _not_sealed_since(
+    lake: Lake, new: pl.DataFrame, source: str, count: int, version: int
+) -> pl.DataFrame:
+    """Leave out what another sealer was faster with, in whatever state it saw it.
+
+    If that was an older state than ours, the next look finds the file new again.
+    """
+    theirs = sealed_since(lake, source, count, version)
+    packed = theirs.filter(pl.col("archive") != "")["archive"].unique()
+    alone = theirs.filter(pl.col("archive") == "")["path"]
+    in_archive = pl.col("archive") != ""
+    return new.filter(
+        pl.when(in_archive)
+        .then(~pl.col("archive").is_in(packed.implode()))
+        .otherwise(~pl.col("path").is_in(alone.implode()))
+    )
 
 
 def _cut(new: pl.DataFrame, settings: Settings, count: int) -> pl.DataFrame:

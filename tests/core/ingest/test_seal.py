@@ -137,7 +137,7 @@ def test_a_name_that_is_not_utf8_is_named_not_lost(lake: Lake, settings: Setting
 def test_a_missing_folder_of_the_users_own_is_an_error(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path, landing={"images": str(tmp_path / "nope")})
 
-    with pytest.raises(InputError, match="nope does not exist"):
+    with pytest.raises(InputError, match="nope cannot be read: No such file"):
         seal(Lake.from_settings(settings), settings)
 
 

@@ -1,0 +1,199 @@
+"""Images in a bucket of an S3-compatible object store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from boatseg_core.errors import InputError
+from boatseg_core.ingest.sources.base import Entry, Refusal, Row, Source
+from boatseg_core.lake.files import open_store
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+_PAGE = 1000  # objects in one answer of a listing; the protocol's own bound
+_CHUNK = 4 * 2**20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class S3Source(Source):
+    """A bucket, or what lies below a prefix in it.
+
+    Args:
+        name: The URI, ``s3://bucket`` or ``s3://bucket/prefix``; also the name in the ledger.
+        options: Endpoint, region and credentials as delta-rs names them; what is missing is taken
+            from the environment's ``AWS_`` variables and the machine's role.
+
+    Raises:
+        InputError: The URI names no bucket, or an option has an impossible value.
+    """
+
+    readers = 16  # an object takes tens of milliseconds to come and two to decode
+
+    def __init__(self, name: str, options: Mapping[str, str]) -> None:
+        self.name = name
+        self._store = _store(name, options)
+
+    def check(self) -> None:
+        """Raise if the bucket cannot be listed; see :meth:`Source.check`."""
+        next(self.listing(), None)
+
+    def listing(self, after: str = "") -> Iterator[Entry]:
+        """List the objects in the store's own order; see :meth:`Source.listing`."""
+        import obstore
+
+        stream = obstore.list(self._store, offset=after or None, chunk_size=_PAGE)
+        while True:
+            try:
+                page = next(stream)
+            except StopIteration:
+                return
+            except (obstore.exceptions.BaseError, ValueError, FileNotFoundError) as failure:
+                raise InputError(
+                    f"{self.name} cannot be listed: {_say(failure)}; check landing.images and "
+                    "storage_options"
+                ) from failure
+            for found in page:
+                yield Entry(
+                    found["path"],
+                    found["size"],
+                    _nanoseconds(found["last_modified"]),
+                    found["e_tag"] or "",
+                )
+
+    def open(self, path: str, size: int, mtime_ns: int, etag: str) -> S3Blob:
+        """Open an object as it was sealed; see :meth:`Source.open`."""
+        meta = self._get(path, size, mtime_ns, etag, head=True).meta
+        return S3Blob(self, path, meta["size"], mtime_ns, etag)
+
+    def fetch(self, row: Row) -> bytes:
+        """Read a whole object as it was sealed; see :meth:`Source.fetch`."""
+        key = row["path"], row["size_bytes"], row["mtime_ns"], row["etag"]
+        return self._bytes(self._get(*key), row["path"])
+
+    def locate(self, path: str) -> str:
+        """URI of an object."""
+        return f"{self.name.rstrip('/')}/{path}"
+
+    def _get(
+        self,
+        path: str,
+        size: int,
+        mtime_ns: int,
+        etag: str,
+        *,
+        head: bool = False,
+        span: tuple[int, int] | None = None,
+    ) -> Any:
+        """Ask for an object, which has to be what was sealed; its body is not read yet."""
+        import obstore
+
+        options: dict[str, Any] = {"head": head}
+        if etag:
+            options["if_match"] = etag
+        if span is not None:
+            options["range"] = span
+        try:
+            answer = obstore.get(self._store, path, options=options)  # type: ignore[arg-type]
+        except (obstore.exceptions.BaseError, OSError, ValueError) as failure:
+            raise self._refusal(path, failure) from failure
+        found = answer.meta
+        # A store may disregard the condition, or have no entity tags at all.
+        same = found["e_tag"] == etag if etag else _nanoseconds(found["last_modified"]) == mtime_ns
+        if not same or size not in (-1, found["size"]):
+            raise self._changed(path)
+        return answer
+
+    def _bytes(self, answer: Any, path: str) -> bytes:
+        import obstore
+
+        try:
+            return bytes(answer.bytes())
+        except (obstore.exceptions.BaseError, OSError) as failure:
+            raise self._refusal(path, failure) from failure
+
+    def _changed(self, path: str) -> Refusal:
+        return Refusal("changed", f"{self.locate(path)} was changed after it was sealed")
+
+    def _refusal(self, path: str, failure: Exception) -> Refusal | InputError:
+        import obstore
+
+        where = self.locate(path)
+        if isinstance(failure, FileNotFoundError):
+            self.check()  # the bucket itself may be what is gone
+            return Refusal("vanished", f"{where} was deleted after it was sealed")
+        if isinstance(failure, obstore.exceptions.PreconditionError):
+            return self._changed(path)
+        if isinstance(failure, obstore.exceptions.PermissionDeniedError):
+            self.check()  # expired credentials forbid everything, and are not the object's fault
+            return Refusal(
+                "unreadable",
+                f"{where} may not be read: {_say(failure)}; allow it, and it is asked for again",
+            )
+        return InputError(f"{where} cannot be read: {_say(failure)}; run its batch again")
+
+
+class S3Blob:
+    """An object opened as it was sealed; see :class:`boatseg_core.ingest.sources.base.Blob`."""
+
+    window = 4 * 2**20
+
+    def __init__(self, source: S3Source, path: str, size: int, mtime_ns: int, etag: str) -> None:
+        self.size = size
+        self._source, self._path = source, path
+        self._key = path, size, mtime_ns, etag
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read some bytes; fewer only at the end."""
+        end = min(offset + length, self.size)
+        if end <= offset:
+            return b""
+        answer = self._source._get(*self._key, span=(offset, end))
+        return self._source._bytes(answer, self._path)
+
+    def chunks(self, offset: int) -> Iterator[bytes]:
+        """Read from a place to the end."""
+        import obstore
+
+        if offset >= self.size:
+            return
+        answer = self._source._get(*self._key, span=(offset, self.size))
+        try:
+            for piece in answer.stream(min_chunk_size=_CHUNK):
+                yield bytes(piece)
+        except (obstore.exceptions.BaseError, OSError) as failure:
+            raise self._source._refusal(self._path, failure) from failure
+
+    def check(self) -> None:
+        """Raise if the object is no longer what was sealed."""
+        # Every answer carries its condition: what was read is what was sealed.
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+def _store(uri: str, options: Mapping[str, str]) -> ObjectStore:
+    from obstore.exceptions import BaseError
+
+    parts = urlsplit(uri)
+    if parts.scheme not in ("s3", "s3a") or not parts.netloc:
+        raise InputError(f"landing.images is {uri!r}: name a folder, or s3://bucket/prefix")
+    try:
+        return open_store(uri, dict(options))
+    except (BaseError, ValueError) as error:
+        raise InputError(
+            f"{uri} cannot be opened with the storage_options: {_say(error)}"
+        ) from error
+
+
+def _nanoseconds(moment: datetime) -> int:
+    since = moment - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+
+
+def _say(error: Exception) -> str:
+    """The first line: the rest is the state of the client."""
+    return str(error).partition("\n")[0]
