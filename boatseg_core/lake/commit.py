@@ -59,10 +59,10 @@ def commit(
     reopen: Callable[[], DeltaTable],
     adds: list[AddAction],
     *,
-    replace: str | None = None,
+    removes: Callable[[DeltaTable], list[RemoveAction]] | None = None,
     app: Callable[[DeltaTable], CommitProperties | None] | None = None,
     metadata: dict[str, str] | None = None,
-    attempts: int,
+    attempts: int = 50,
 ) -> int | None:
     """Commit new files as the next version, or as a later one if others are faster.
 
@@ -72,7 +72,8 @@ def commit(
         table: The version the rows were made from.
         reopen: Opens the newest version.
         adds: The files, durable already.
-        replace: Batch whose files are removed in the same commit.
+        removes: Given the very table object that commits: the files that go in the same commit.
+            Raises :class:`Lost` when what they were is no longer so.
         app: Given the very table object that commits: the properties of the commit, or ``None``
             when nothing is to be committed any more.
         metadata: What the commit says of itself.
@@ -82,9 +83,8 @@ def commit(
         The new version; ``None`` when ``app`` said so.
 
     Raises:
-        Lost: The batch was rewritten since ``table`` was opened, or every attempt was lost.
+        Lost: ``removes`` said so, or every attempt was lost.
     """
-    before = _of_batch(table, replace)
     for attempt in range(attempts):
         version = table.version()
         properties = CommitProperties(custom_metadata=metadata, max_commit_retries=0)
@@ -93,19 +93,12 @@ def commit(
             if given is None:
                 return None
             properties = given
-        removes = _of_batch(table, replace) if attempt else before
-        if removes.keys() != before.keys():
-            raise Lost(f"version {version} has other files of batch {replace}")
-        now = int(time.time() * 1000)
-        actions = [
-            RemoveAction(path, True, now, size, {"batch_id": replace or ""})
-            for path, size in removes.items()
-        ]
+        gone = [] if removes is None else removes(table)
         with suppress(FileNotFoundError):  # cleaned away: a checkpoint stands for it
             files.sync([log_entry(name, version)])
         try:
             table.create_write_transaction(
-                [*adds, *actions],
+                [*adds, *gone],
                 "append",
                 table.schema(),
                 table.metadata().partition_columns,
@@ -126,10 +119,25 @@ def commit(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _of_batch(table: DeltaTable, batch_id: str | None) -> dict[str, int]:
+def files_of_batch(table: DeltaTable, batch_id: str) -> Callable[[DeltaTable], list[RemoveAction]]:
+    """Removal of a batch's files, as long as they are those of the table as it is now."""
+    before = _of_batch(table, batch_id)
+
+    def removes(now: DeltaTable) -> list[RemoveAction]:
+        found = before if now.version() == table.version() else _of_batch(now, batch_id)
+        if found.keys() != before.keys():
+            raise Lost(f"version {now.version()} has other files of the batch")
+        at = int(time.time() * 1000)
+        return [
+            RemoveAction(path, True, at, size, {"batch_id": batch_id})
+            for path, size in found.items()
+        ]
+
+    return removes
+
+
+def _of_batch(table: DeltaTable, batch_id: str) -> dict[str, int]:
     """Sizes of the files of a batch, by path."""
-    if batch_id is None:
-        return {}
     found = active_files(table)
     if found.is_empty():
         return {}

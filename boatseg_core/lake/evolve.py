@@ -11,7 +11,6 @@ import random
 import time
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 
@@ -60,21 +59,6 @@ def add_missing_columns(table: DeltaTable, spec: TableSpec) -> DeltaTable:
         # another process was faster.
         table = DeltaTable(table.table_uri, storage_options=table._storage_options)
     return table
-
-
-def with_all_columns(dataset: ds.Dataset, spec: TableSpec) -> ds.Dataset:
-    """Give a dataset the table's columns in their order; those it lacks are null.
-
-    Columns that only a newer boatseg knows come last.
-    """
-    there: pa.Schema = dataset.schema
-    fields = [
-        there.field(name) if name in there.names else spec.schema.field(name)
-        for name in spec.schema.names
-    ]
-    fields += [field for field in there if field.name not in spec.schema.names]
-    wanted = pa.schema(fields)
-    return dataset if wanted.names == there.names else dataset.replace_schema(wanted)
 
 
 def _unchanged(spec: TableSpec, missing: list[str], error: Exception) -> LakeError:

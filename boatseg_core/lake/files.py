@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # What delta-rs reads from storage options and obstore knows as options of its HTTP client.
 _CLIENT = frozenset(
-    [
+    {
         "allow_http",
         "allow_invalid_certificates",
         "connect_timeout",
@@ -32,7 +32,7 @@ _CLIENT = frozenset(
         "proxy_url",
         "timeout",
         "user_agent",
-    ]
+    }
 )
 # Options that only mean something to delta-rs.
 _DELTA_ONLY = ("aws_s3_allow_unsafe_rename", "aws_s3_locking_provider", "delta_", "allow_unsafe_")

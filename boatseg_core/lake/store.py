@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, TypeAlias
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.fs as fs
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from boatseg_core.errors import LakeError, LostRace
-from boatseg_core.lake.commit import Lost, checkpoint_when_due, commit, settle
-from boatseg_core.lake.evolve import add_missing_columns, missing_columns, with_all_columns
+from boatseg_core.lake.commit import Lost, checkpoint_when_due, commit, files_of_batch, settle
+from boatseg_core.lake.evolve import add_missing_columns, missing_columns
 from boatseg_core.lake.files import Files, open_files
 from boatseg_core.lake.parts import write_parts
 from boatseg_core.lake.pump import Pump
 from boatseg_core.lake.schemas import TABLES, TableSpec
+from boatseg_core.lake.snapshot import open_dataset
 
 if TYPE_CHECKING:
     from boatseg_core.config import Settings
@@ -148,13 +148,9 @@ class Lake:
         It has every column that the code knows; those that the table, or the pinned version of it,
         does not have are null.
         """
-        # Files of this machine are read by Arrow itself. Through delta-rs' handler its threads call
-        # into Python, and a process that ends while they read ahead aborts or hangs.
-        local = None
-        if "://" not in self.root:
-            local = fs.SubTreeFileSystem(str(Path(self.uri(name)).absolute()), fs.LocalFileSystem())
-        dataset = self.table(name, version).to_pyarrow_dataset(filesystem=local)
-        return with_all_columns(dataset, _spec(name))
+        return open_dataset(
+            self.table(name, version), _spec(name), self.uri(name), self.storage_options
+        )
 
     def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
         """Scan a table lazily, with projection and partition pruning.
@@ -390,6 +386,7 @@ class Lake:
         attempts: int = _ATTEMPTS,
     ) -> int | None:
         spec = _spec(name)
+        removes = None if replace is None else files_of_batch(table, replace)
         with ExitStack() as stack:
             pump: Pump | None = None
             batches: Iterable[pa.RecordBatch]
@@ -408,7 +405,7 @@ class Lake:
                     table,
                     lambda: self.table(name),
                     adds,
-                    replace=replace,
+                    removes=removes,
                     app=app,
                     metadata=None if replace is None else {"boatseg.batch_id": replace},
                     attempts=attempts,
