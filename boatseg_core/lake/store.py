@@ -15,13 +15,13 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from boatseg_core.errors import LakeError, LostRace
+from boatseg_core.lake.arrow import open_dataset
 from boatseg_core.lake.commit import Lost, checkpoint_when_due, commit, files_of_batch, settle
 from boatseg_core.lake.evolve import add_missing_columns, missing_columns
 from boatseg_core.lake.files import Files, open_files
 from boatseg_core.lake.parts import write_parts
 from boatseg_core.lake.pump import Pump
 from boatseg_core.lake.schemas import TABLES, TableSpec
-from boatseg_core.lake.snapshot import open_dataset
 
 if TYPE_CHECKING:
     from boatseg_core.config import Settings
