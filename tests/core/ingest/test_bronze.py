@@ -14,6 +14,7 @@ from boatseg_core.ingest.bronze import ingest_batch
 from boatseg_core.ingest.quality import judge_batch
 from boatseg_core.ingest.reconcile import incomplete_batches, missing_files, returned_batches
 from boatseg_core.ingest.seal import seal
+from boatseg_core.ingest.sources import is_back, open_source
 from boatseg_core.lake import Lake
 
 
@@ -139,22 +140,63 @@ def test_a_folder_that_is_not_there_quarantines_nothing(lake: Lake, settings: Se
     assert ingest_batch(lake, batch, settings).images == 1
 
 
-def test_a_file_that_cannot_be_read_now_fails_the_run_and_not_the_file(
+def test_a_file_that_cannot_be_read_is_set_aside_and_does_not_stop_its_batch(
     lake: Lake, settings: Settings
 ) -> None:
     drop(settings.images_folder, "a.jpg", encoded(texture(1)))
     file = drop(settings.images_folder, "b.jpg", encoded(texture(2)))
     batch = sealed(lake, settings)
+    row = lake.read("files").filter(path="b.jpg").row(0, named=True)
+    source = open_source("landing", settings)
     aside = file.rename(settings.paths.root / "aside.jpg")
     file.symlink_to(file)  # ELOOP: an OSError on every platform and for every user
 
-    with pytest.raises(InputError, match=r"b\.jpg cannot be read: .*run batch"):
-        ingest_batch(lake, batch, settings)
+    summary = ingest_batch(lake, batch, settings)
 
-    assert incomplete_batches(lake) == [batch]
+    assert (summary.images, summary.quarantined) == (1, {"unreadable": 1})
+    assert "asked for again" in lake.read("quarantine")["message"][0]
+    assert incomplete_batches(lake) == []
+    assert not is_back(source, row)
     file.unlink()
     aside.rename(file)
+    assert is_back(source, row)
     assert ingest_batch(lake, batch, settings).images == 2
+    assert lake.read("quarantine").is_empty()
+
+
+def test_what_was_taken_stays_when_it_cannot_be_read_any_more(
+    lake: Lake, settings: Settings
+) -> None:
+    file = drop(settings.images_folder, "a.jpg", encoded(texture(1)))
+    batch = sealed(lake, settings)
+    ingest_batch(lake, batch, settings)
+    file.unlink()
+    file.symlink_to(file)
+
+    summary = ingest_batch(lake, batch, settings)
+
+    assert (summary.images, summary.kept, summary.quarantined) == (1, 1, {})
+
+
+def test_a_changed_file_is_a_new_version_and_both_are_kept(lake: Lake, settings: Settings) -> None:
+    first, second = encoded(texture(1)), encoded(texture(2))
+    drop(settings.images_folder, "a.jpg", first)
+    old = sealed(lake, settings)
+    assert ingest_batch(lake, old, settings).new_versions == 0
+    drop(settings.images_folder, "a.jpg", second)
+    drop(settings.images_folder, "b.jpg", encoded(texture(3)))
+    new = sealed(lake, settings)
+
+    assert ingest_batch(lake, new, settings).new_versions == 1
+
+    rows = lake.read("raw_images", ["image_id", "batch_id", "image"]).sort("batch_id", "image_id")
+    assert [(row[0], row[1]) for row in rows.iter_rows()] == [
+        ("a.jpg", old),
+        ("a.jpg", new),
+        ("b.jpg", new),
+    ]
+    assert rows["image"].to_list()[:2] == [first, second]
+    assert ingest_batch(lake, old, settings).kept == 1  # a second run of the old one keeps it
 
 
 def test_a_file_that_comes_back_is_asked_for_again(lake: Lake, settings: Settings) -> None:
