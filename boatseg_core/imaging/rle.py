@@ -125,22 +125,39 @@ def encode(mask: npt.NDArray[np.bool_] | npt.NDArray[np.uint8]) -> str:
     return to_text(edges.reshape(-1, 2))
 
 
+def merge(runs: Runs) -> Runs:
+    """Join runs that overlap or touch.
+
+    Args:
+        runs: int64 ``[N, 2]``: zero-based start and length of each run, in any order.
+
+    Returns:
+        int64 ``[M, 2]``, sorted by start, with a gap before every run.
+    """
+    if len(runs) < 2:
+        return runs
+    starts, ends = runs[:, 0], runs[:, 0] + runs[:, 1]
+    if np.all(starts[1:] > ends[:-1]):
+        return runs
+    order = np.argsort(starts, kind="stable")
+    starts, reach = starts[order], np.maximum.accumulate(ends[order])
+    opens = np.concatenate(([True], starts[1:] > reach[:-1]))
+    firsts = starts[opens]
+    lasts = reach[np.append(np.flatnonzero(opens)[1:] - 1, len(starts) - 1)]
+    return np.stack((firsts, lasts - firsts), axis=1)
+
+
 def to_text(runs: Runs) -> str:
     """Write runs as a run-length string.
 
     Args:
-        runs: int64 ``[N, 2]``, sorted by start and not overlapping, as :func:`parse` returns them.
+        runs: int64 ``[N, 2]``: zero-based start and length of each run.
 
     Returns:
-        ``"start length ..."`` with starts counted from 1; runs that touch are merged, so that the
-        same pixels always make the same text.
+        ``"start length ..."`` with starts counted from 1; runs that touch or overlap are merged, so
+        that the same pixels always make the same text.
     """
-    if len(runs) > 1:
-        ends = runs[:, 0] + runs[:, 1]
-        opens = np.concatenate(([True], runs[1:, 0] > ends[:-1]))
-        if not opens.all():
-            starts = runs[opens, 0]
-            runs = np.stack((starts, np.append(ends[:-1][opens[1:]], ends[-1]) - starts), axis=1)
+    runs = merge(runs)
     return " ".join(map(str, (runs + _ONE_INDEXED).reshape(-1).tolist()))
 
 

@@ -9,11 +9,19 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from boatseg_core.config import Settings
-from boatseg_core.labels.match import known_images, match, newest_labels
-from boatseg_core.labels.raster import Raster, rasterize
+from boatseg_core.labels.conflicts import overlap, rivals
+from boatseg_core.labels.match import (
+    candidates,
+    known_images,
+    labels_by_file,
+    match,
+    newest,
+    newest_labels,
+)
+from boatseg_core.labels.raster import Raster, draw
+from boatseg_core.labels.rows import HARMLESS, LabelKey, MaskRow, draw_rows, keys_of, read_rows
 from boatseg_core.lake import TABLES, Lake
 
 
@@ -69,18 +77,30 @@ def rasterize_batch(
         batch_id=batch_id,
         version=pins.get("raw_images"),
     )
-    matched = match(images, newest_labels(lake, pins), known_images(lake, pins))
-    rows = _rows(lake, matched, pins.get("raw_masks"))
+    by_file, known = labels_by_file(lake, pins), known_images(lake, pins)
+    matched = match(images, newest(by_file), known).sort("image_id")
+    others = (
+        rivals(candidates(images, by_file, known), matched) if settings.labels.conflict_iou else {}
+    )
+    labelled = matched.filter(pl.col("label_id").is_not_null())
+    wanted = [*keys_of(labelled), *(key for keys in others.values() for key in keys)]
+    rows = read_rows(lake, wanted, pins)
     issues: list[dict[str, Any]] = []
     masks: list[dict[str, Any]] = []
-    for image in matched.sort("image_id").iter_rows(named=True):
+    for image in matched.iter_rows(named=True):
         if image["ambiguous"]:
             issues.append(_ambiguous(image["image_id"]))
-        elif image["label_id"] is not None:
-            raster, found = _rasterize(rows[image["label_id"]], image["height"], image["width"])
-            issues += [{**_origin(image), **issue} for issue in found]
-            lost = sum(issue["reason"] not in _HARMLESS for issue in found)
-            masks.append(_mask_row(image, raster, lost, settings))
+        if image["label_id"] is None:
+            continue
+        key = LabelKey(*(image[name] for name in LabelKey._fields))
+        drawn = draw_rows(rows[key], image["height"], image["width"])
+        raster = draw(drawn.objects, image["height"], image["width"])
+        lost = sum(issue["reason"] not in HARMLESS for issue in drawn.issues)
+        found = drawn.issues + _conflicts(
+            raster, key, {k: rows[k] for k in others.get(image["image_id"], [])}, settings
+        )
+        issues += [{**_origin(image), **issue} for issue in found]
+        masks.append(_mask_row(image, raster, lost, settings))
     # Masks last: where a batch's masks are in place, its issues are too.
     lake.replace_batch("label_issues", batch_id, _table("label_issues", issues, batch_id))
     version = lake.replace_batch(
@@ -93,15 +113,9 @@ def rasterize_batch(
         boats=sum(mask["boat_count"] for mask in masks),
         boat_images=sum(mask["boat_count"] > 0 for mask in masks),
         unlabelled=images.height - len(masks),
-        rejected=dict(Counter(i["reason"] for i in issues if i["reason"] not in _HARMLESS)),
+        rejected=dict(Counter(i["reason"] for i in issues if i["reason"] not in HARMLESS)),
         issues=dict(Counter(issue["reason"] for issue in issues)),
     )
-
-
-# Issues that tell of a strange file, but lose no mask row.
-_HARMLESS = frozenset({"duplicate_row", "contradicting_empty_row", "ambiguous_name"})
-
-_Row = tuple[int, str | None]
 
 
 def orphans(lake: Lake) -> pl.DataFrame:
@@ -113,7 +127,9 @@ def orphans(lake: Lake) -> pl.DataFrame:
     """
     known = known_images(lake)
     keys = pl.concat([known["image_id"], known["name"]]).unique()
-    lost = newest_labels(lake).filter(~pl.col("label_id").is_in(keys.implode()))
+    stems = keys.str.replace(r"\.[^./]*$", "").unique()
+    by_stem = pl.col("by_stem") & pl.col("label_id").is_in(stems.implode())
+    lost = newest_labels(lake).filter(~pl.col("label_id").is_in(keys.implode()) & ~by_stem)
     return (
         lake.scan("raw_masks")
         .select("image_id", "source_file", "line", "label_version")
@@ -154,55 +170,24 @@ def stale_batches(lake: Lake) -> list[str]:
     )
 
 
-def _rows(lake: Lake, matched: pl.DataFrame, version: int | None) -> dict[str, list[_Row]]:
-    """Read the mask rows in force of the matched images: line and run lengths, by label name."""
-    wanted = matched.select("label_id", "label_version", "source_file").drop_nulls("label_id")
-    rows: dict[str, list[_Row]] = {name: [] for name in wanted["label_id"]}
-    if not rows:
-        return rows
-    scanner = lake.dataset("raw_masks", version).scanner(
-        columns=["image_id", "encoded_pixels", "line", "label_version", "source_file"],
-        filter=ds.field("image_id").isin(list(rows)),
-        # The read-ahead of the defaults would hold every other batch's run lengths as well.
-        batch_size=4096,
-        batch_readahead=2,
-        fragment_readahead=1,
-    )
-    in_force = set(wanted.iter_rows())
-    for batch in scanner.to_batches():
-        for name, text, line, number, source in zip(
-            *(column.to_pylist() for column in batch.columns), strict=True
-        ):
-            if (name, number, source) in in_force:
-                rows[name].append((line, text))
-    return {name: sorted(found, key=lambda row: row[0]) for name, found in rows.items()}
-
-
-def _rasterize(rows: list[_Row], height: int, width: int) -> tuple[Raster, list[dict[str, Any]]]:
-    """Rasterize an image's rows; the issues carry line, reason and message."""
-    issues: list[dict[str, Any]] = []
-
-    def issue(line: int, reason: str, message: str) -> None:
-        issues.append({"line": line, "reason": reason, "message": message})
-
-    first_lines: dict[str, int] = {}
-    for line, text in rows:
-        if text is None:
-            issue(line, "missing_cell", "the row ends before the mask column")
-        elif text in first_lines:
-            issue(line, "duplicate_row", f"the same as line {first_lines[text]}; it counts once")
-        else:
-            first_lines[text] = line
-    if "" in first_lines and len(first_lines) > 1:
-        line = first_lines.pop("")
-        issue(
-            line, "contradicting_empty_row", "an empty cell beside rows with a mask; the rows win"
-        )
-    lines = list(first_lines.values())
-    raster = rasterize(list(first_lines), height, width)
-    for bad in raster.rejected:
-        issue(lines[bad.index], bad.reason, bad.message)
-    return raster, issues
+def _conflicts(
+    raster: Raster, key: LabelKey, others: dict[LabelKey, list[MaskRow]], settings: Settings
+) -> list[dict[str, Any]]:
+    """Compare an image's mask with what other files say."""
+    found = []
+    for other, rows in others.items():
+        iou = overlap(raster, rows)
+        if iou is not None and iou < settings.labels.conflict_iou:
+            found.append(
+                {
+                    "line": rows[0].line if rows else None,
+                    "reason": "conflicting_files",
+                    "message": f"{other.source_file} (version {other.label_version}) says "
+                    f"otherwise (IoU {iou:.2f}); {key.source_file} (version {key.label_version}) "
+                    "is in force",
+                }
+            )
+    return found
 
 
 def _origin(image: dict[str, Any]) -> dict[str, Any]:

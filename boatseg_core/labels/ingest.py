@@ -2,47 +2,32 @@
 
 A file is two kinds of commits: its rows, under application transactions named by content and path,
 then one row in the ``label_files`` ledger. Rows without their ledger row do not count yet; the
-next call completes them under the version they already carry. A file that breaks off in the middle
-gets a ledger row of version 0, so that a sensor does not ask for it until it changes.
+next call completes them under the version they already carry. A file that cannot be used gets a
+ledger row of version 0, so that a sensor does not ask for it until it changes. Mask pictures, of
+which there is one an image, are taken many at a time: :mod:`boatseg_core.labels.mask_folder`.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import polars as pl
 
 from boatseg_core.config import Settings
 from boatseg_core.errors import InputError
-from boatseg_core.labels.rle_csv import LabelRow, read_rows
+from boatseg_core.labels import file_issues, ledger
+from boatseg_core.labels.file_issues import Collector
+from boatseg_core.labels.files import LabelFile, digest, discover, discover_masks, settled
+from boatseg_core.labels.mask_folder import load_masks
+from boatseg_core.labels.sources.base import Annotation, LabelSource, Problem
+from boatseg_core.labels.sources.choose import open_source
 from boatseg_core.lake import Lake
 
 # Text held in memory at once. Part boundaries are part of the transactions' names: a change makes
 # a file that was interrupted half-way start over under a new version.
 _PART_BYTES = 32 * 2**20
-
-
-@dataclass(frozen=True)
-class LabelFile:
-    """A label file as it lies on disk.
-
-    Attributes:
-        path: Absolute path.
-        name: Name in the ledger: ``landing/...`` in the home's own folder, so that a home can be
-            moved, else the path.
-        size_bytes: Size in bytes.
-        mtime_ns: Time of last modification, nanoseconds since 1970.
-    """
-
-    path: Path
-    name: str
-    size_bytes: int
-    mtime_ns: int
+_hash = digest
 
 
 @dataclass(frozen=True)
@@ -55,6 +40,7 @@ class LoadSummary:
         files: Paths of the files taken.
         skipped: Files left alone because their content is known.
         refused: Files that could not be used: path and message.
+        issues: Elements of the files taken that are no usable annotation of any image.
         label_version: Newest label version; 0 before the first file.
     """
 
@@ -63,60 +49,50 @@ class LoadSummary:
     files: list[str] = field(default_factory=list)
     skipped: int = 0
     refused: dict[str, str] = field(default_factory=dict)
+    issues: int = 0
     label_version: int = 0
-
-
-def discover(settings: Settings) -> list[LabelFile]:
-    """List the label files that the settings name, oldest first.
-
-    Returns:
-        The file itself, or the CSV files directly in the folder (hidden ones are left out).
-
-    Raises:
-        InputError: ``landing.labels`` names something that does not exist.
-    """
-    root = settings.labels_path
-    if root.is_file():
-        paths = [root]
-    elif root.is_dir():
-        paths = [
-            path
-            for path in root.iterdir()
-            if path.suffix.lower() == ".csv" and not path.name.startswith(".") and path.is_file()
-        ]
-    elif settings.landing.labels:
-        raise InputError(f"{root} does not exist: landing.labels names a CSV file or its folder")
-    else:
-        paths = []
-    files = [_look(path.absolute(), _name(path.absolute(), settings)) for path in paths]
-    return sorted(files, key=lambda file: (file.mtime_ns, file.name))
 
 
 def new_files(lake: Lake, settings: Settings) -> list[LabelFile]:
     """List the label files :func:`load` would read; cheap enough for a sensor.
 
-    Files that cannot be used are not among them (asking for them would never end): those without
-    the label columns, and those :func:`load` found to be broken.
+    Files found to be unusable are not among them (asking for them would never end), unless their
+    head can be read by now, since settings say what it has to look like.
 
     Raises:
-        InputError: See :func:`discover`.
+        InputError: A path in the settings does not exist.
     """
-    return [file for file in _unknown(lake, settings, 0) if _has_columns(file, settings)]
+    files = discover(settings)
+    waiting = ledger.unknown(lake, files, ledger.REFUSED)
+    refused = lake.read("label_files", ["path", "label_version", "sha256"]).filter(
+        pl.col("label_version") == ledger.REFUSED, pl.col("sha256") == ""
+    )
+    # Settings say what the head of a CSV looks like; what JSON is, none of them changes.
+    names = {path for path in refused["path"] if not path.lower().endswith("json")}
+    again = [
+        file
+        for file in ledger.unknown(lake, [f for f in files if f.name in names], 1)
+        if file not in waiting and _is_readable(file, settings)
+    ]
+    masks = ledger.unknown(lake, discover_masks(settings), ledger.REFUSED)
+    return [*waiting, *again, *masks]
 
 
 def check_usable(settings: Settings) -> None:
-    """Make sure that at least one label file has the two columns, before anything is done.
+    """Make sure that at least one label file can be used, before anything is done.
 
     Raises:
         InputError: There is no label file, or none can be used; the first one's problem is named.
     """
     files = discover(settings)
+    if discover_masks(settings):
+        return
     if not files:
-        raise InputError(f"{settings.labels_path} holds no CSV file with masks")
+        raise InputError(f"{settings.labels_path} holds no file with masks (CSV, COCO, GeoJSON)")
     problems: list[InputError] = []
     for file in files:
         try:
-            next(_rows(file, settings), None)
+            open_source(file.path, settings).check()
         except InputError as error:
             problems.append(error)
     if len(problems) == len(files):
@@ -132,176 +108,146 @@ def load(lake: Lake, settings: Settings) -> LoadSummary:
         What was taken. In a folder, a file that cannot be used is listed and does not stop others.
 
     Raises:
-        InputError: The labels path does not exist, or none of its files can be used.
+        InputError: A path in the settings does not exist, or none of the files can be used.
     """
     found = discover(settings)
-    unknown = _unknown(lake, settings, 1)  # broken files again: their message is due each time
-    rows, images, taken, refused = 0, set[str](), list[str](), dict[str, str]()
-    for file in unknown:
+    pictures = discover_masks(settings)
+    waiting = ledger.unknown(lake, found, 1)  # broken files again: their message is due each time
+    rows, issues, taken, refused = 0, 0, list[LabelFile](), dict[str, str]()
+    for file in waiting:
         try:
-            count = _load_file(lake, settings, file, images)
+            done = _load_file(lake, settings, file)
         except InputError as error:
             refused[str(file.path)] = str(error)
             continue
-        if count is not None:
-            rows += count
-            taken.append(str(file.path))
-    if refused and len(refused) == len(found):
-        raise InputError("; ".join(refused.values()))
+        if done is not None:
+            rows, issues = rows + done[0], issues + done[1]
+            taken.append(file)
+    masks = load_masks(lake, settings, pictures)
+    refused |= masks.refused
+    taken += masks.taken
+    file_issues.clear_gone(lake, [*found, *pictures])
+    if refused and len(refused) == len(found) + len(pictures):
+        raise InputError(_few(list(refused.values())))
     return LoadSummary(
-        rows=rows,
-        images=len(images),
-        files=taken,
-        skipped=len(found) - len(taken) - len(refused),
+        rows=rows + masks.rows,
+        images=_count_images(lake, taken),
+        files=[str(file.path) for file in taken],
+        skipped=len(found) + len(pictures) - len(taken) - len(refused),
         refused=refused,
-        label_version=_newest_version(lake, "label_files"),
+        issues=issues,
+        label_version=_newest(lake),
     )
 
 
-def _look(path: Path, name: str) -> LabelFile:
-    status = path.stat()
-    return LabelFile(path, name, status.st_size, status.st_mtime_ns)
+def _few(messages: list[str]) -> str:
+    shown = "; ".join(messages[:3])
+    return shown if len(messages) <= 3 else f"{shown}; and {len(messages) - 3:,} more files"
 
 
-def _name(path: Path, settings: Settings) -> str:
-    landing = settings.paths.landing
-    if path.is_relative_to(landing):
-        return f"landing/{path.relative_to(landing).as_posix()}"
-    return str(path)
+def _newest(lake: Lake) -> int:
+    newest = lake.scan("label_files").select(pl.col("label_version").max()).collect().item()
+    return int(newest or 0)
 
 
-def _unknown(lake: Lake, settings: Settings, least_version: int) -> list[LabelFile]:
-    """List the files that no ledger row of at least that label version knows as they are now."""
-    ledger = lake.read("label_files", ["path", "size_bytes", "mtime_ns", "label_version"])
-    ledger = ledger.filter(pl.col("label_version") >= least_version).drop("label_version")
-    known = set(ledger.iter_rows())
-    return [
-        file
-        for file in discover(settings)
-        if (file.name, file.size_bytes, file.mtime_ns) not in known
-    ]
-
-
-def _rows(file: LabelFile, settings: Settings) -> Iterator[LabelRow]:
-    return read_rows(
-        file.path,
-        image_column=settings.labels.image_column,
-        mask_column=settings.labels.mask_column,
+def _count_images(lake: Lake, taken: list[LabelFile]) -> int:
+    """Count the names in the newest rows of some files."""
+    if not taken:
+        return 0
+    names = pl.Series([file.name for file in taken])
+    versions = (
+        lake.scan("label_files")
+        .filter(pl.col("path").is_in(names.implode()))
+        .group_by("path")
+        .agg(pl.col("label_version").max(), pl.col("source_file").last())
+        .select("label_version", "source_file")
     )
+    rows = lake.scan("raw_masks").select("image_id", "label_version", "source_file")
+    rows = rows.join(versions, on=["label_version", "source_file"], how="semi")
+    return int(rows.select(pl.col("image_id").n_unique()).collect().item())
 
 
-def _has_columns(file: LabelFile, settings: Settings) -> bool:
+def _is_readable(file: LabelFile, settings: Settings) -> bool:
     try:
-        next(_rows(file, settings), None)
+        open_source(file.path, settings).check()
     except InputError:
         return False
     return True
 
 
-def _load_file(lake: Lake, settings: Settings, file: LabelFile, images: set[str]) -> int | None:
-    """Take one file; return its rows, or ``None`` when its content was known."""
-    file = _settled(file, settings.landing.settle_seconds)
-    next(_rows(file, settings), None)  # refuse another kind of file before all of it is hashed
+def _load_file(lake: Lake, settings: Settings, file: LabelFile) -> tuple[int, int] | None:
+    """Take one file; return its rows and issues, or ``None`` when its content was known."""
+    file = settled(file, settings.landing.settle_seconds)
+    try:
+        source = open_source(file.path, settings)
+        source.check()  # refuse another kind of file before all of it is hashed
+    except InputError as error:
+        _refuse(lake, file, "", error)
+        raise
     sha256 = _hash(file.path)
     # Before the look for another process's transaction: whoever is not seen there has taken, or
     # will take, this very number, and one of the two appends is skipped.
-    newest = max(_newest_version(lake, "label_files"), _newest_version(lake, "raw_masks"))
+    newest = ledger.newest_version(lake)
     history = (
         lake.read("label_files")
-        .filter(pl.col("path") == file.name, pl.col("label_version") > 0)
+        .filter(pl.col("path") == file.name, pl.col("label_version") > ledger.REFUSED)
         .sort("label_version", "loaded_at")
     )
     if history.height and history["sha256"][-1] == sha256:
         # Touched, not changed: remember the new time, so that nobody hashes it again.
-        _record(lake, file, sha256, history["label_version"][-1], rows=0)
+        _record(lake, file, source.kind, sha256, history["label_version"][-1], rows=0)
         return None
     done = history.filter(pl.col("sha256") == sha256)["label_version"].to_list()
     name = f"labels/{sha256}/{file.name}"
     begun = lake.create("raw_masks").transaction_version(f"{name}/0")
     # Begun and not done: it was interrupted before its ledger row, or another process is at it.
     version = begun if begun is not None and begun not in done else newest + 1
-    rows = 0
+    rows, problems = 0, Collector()
     try:
-        for number, part in enumerate(_parts(_rows(file, settings), file.path.name, version)):
-            lake.append("raw_masks", part, app_id=f"{name}/{number}", app_version=version)
-            rows += part.height
-            images.update(part["image_id"].unique().to_list())
-    except InputError:
-        _record(lake, file, sha256, 0, rows=0)
+        for number, part in enumerate(_parts(source, problems)):
+            frame = ledger.frame(part, file, sha256, version)
+            lake.append("raw_masks", frame, app_id=f"{name}/{number}", app_version=version)
+            rows += len(part)
+    except InputError as error:
+        _refuse(lake, file, sha256, error)
         raise
-    if _look(file.path, file.name) != file:
+    if file.again() != file:
         raise InputError(f"label file {file.path} changed while it was read: run again")
-    _record(lake, file, sha256, version, rows=rows)
-    return rows
+    # Issues first: where a file counts, its issues are told.
+    file_issues.write(lake, file, problems.problems(), version)
+    _record(lake, file, source.kind, sha256, version, rows=rows)
+    return rows, problems.count
 
 
-def _record(lake: Lake, file: LabelFile, sha256: str, version: int, *, rows: int) -> None:
-    now = dt.datetime.now(dt.UTC)
-    row = {
-        "path": file.name,
-        "size_bytes": file.size_bytes,
-        "mtime_ns": file.mtime_ns,
-        "sha256": sha256,
-        "label_version": version,
-        "rows": rows,
-        "loaded_at": now,
-        "source_file": file.path.name,
-        "kind": "csv",
-    }
+def _refuse(lake: Lake, file: LabelFile, sha256: str, error: InputError) -> None:
+    """Remember that a file cannot be used as it is, and why."""
+    problem = Problem("", 0, file_issues.UNUSABLE, str(error))
+    file_issues.write(lake, file, [problem], ledger.REFUSED)
+    _record(lake, file, "", sha256, ledger.REFUSED, rows=0)
+
+
+def _record(
+    lake: Lake, file: LabelFile, kind: str, sha256: str, version: int, *, rows: int
+) -> None:
     lake.append(
         "label_files",
-        pl.DataFrame([row]),
+        pl.DataFrame([ledger.row(file, kind, sha256, version, rows)]),
         app_id=f"label-file/{file.name}/{sha256}/{version}/{file.mtime_ns}",
     )
 
 
-def _parts(rows: Iterator[LabelRow], source: str, version: int) -> Iterator[pl.DataFrame]:
-    """Cut rows into frames of bounded size; the same file is always cut the same way."""
-    part: list[LabelRow] = []
+def _parts(source: LabelSource, problems: Collector) -> Iterator[list[Annotation]]:
+    """Cut rows into parts of bounded size; the same file is always cut the same way."""
+    part: list[Annotation] = []
     size = 0
-    for row in rows:
-        part.append(row)
-        size += 100 + len(row.encoded_pixels or "")
+    for item in source.rows():
+        if isinstance(item, Problem):
+            problems.add(item)
+            continue
+        part.append(item)
+        size += 100 + len(item.text or "")
         if size >= _PART_BYTES:
-            yield _frame(part, source, version)
+            yield part
             part, size = [], 0
     if part:
-        yield _frame(part, source, version)
-
-
-def _frame(rows: list[LabelRow], source: str, version: int) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "image_id": [row.image_id for row in rows],
-            "encoded_pixels": [row.encoded_pixels for row in rows],
-            "source_file": [source] * len(rows),
-            "line": [row.line for row in rows],
-            "label_version": [version] * len(rows),
-            "kind": ["rle"] * len(rows),
-        },
-        schema_overrides={"encoded_pixels": pl.String},
-    ).with_columns(
-        pl.lit(None).alias(name)
-        for name in ("width", "height", "element", "by_stem", "category", "crowd", "sha256")
-    )
-
-
-def _settled(file: LabelFile, settle_seconds: float) -> LabelFile:
-    """Wait until a file has not changed for a while; a time in the future is not waited for."""
-    age = time.time() - file.mtime_ns / 1e9
-    if 0 <= age < settle_seconds:
-        time.sleep(settle_seconds - age)
-    try:
-        return _look(file.path, file.name)
-    except OSError as error:
-        raise InputError(f"label file {file.path} is gone: {error.strerror}") from error
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _newest_version(lake: Lake, table: str) -> int:
-    newest = lake.scan(table).select(pl.col("label_version").max()).collect().item()
-    return int(newest or 0)
+        yield part

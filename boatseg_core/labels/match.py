@@ -8,36 +8,69 @@ import polars as pl
 
 from boatseg_core.lake import Lake
 
-_NAME = pl.col("image_id").str.split("/").list.last().alias("name")
+_NAME = pl.col("image_id").str.split("/").list.last()
+_ENDING = r"\.[^./]*$"
+_COLUMNS = ("label_id", "by_stem", "label_version", "source_file")
+_FULL_NAME, _FILE_NAME, _FULL_STEM, _FILE_STEM = 4, 3, 2, 1
 
 
-def newest_labels(lake: Lake, versions: Mapping[str, int] | None = None) -> pl.DataFrame:
-    """Find the newest label version of every image name, from narrow columns alone.
+def labels_by_file(lake: Lake, versions: Mapping[str, int] | None = None) -> pl.DataFrame:
+    """Find the newest label version of every image name in every label file.
 
-    Rows count once their file is in the ledger. A later file supersedes an earlier one image by
-    image; what it does not mention stays.
+    Rows count once their file is in the ledger. Only narrow columns are read.
 
     Args:
         lake: The lake.
         versions: Delta versions to pin, by table.
 
     Returns:
-        ``label_id`` (image name as labels have it), ``label_version``, ``source_file``.
+        ``label_id`` (image name as labels have it), ``by_stem`` (whether its ending is missing),
+        ``label_version``, ``source_file``.
     """
     pins = versions or {}
+    file_name = pl.col("path").str.extract(r"([^/\\]+)$")  # in homes older than source_file
     ledger = lake.scan("label_files", pins.get("label_files")).select(
-        "label_version", pl.col("path").str.extract(r"([^/\\]+)$").alias("source_file")
+        "label_version", pl.coalesce("source_file", file_name).alias("source_file")
     )
     return (
         lake.scan("raw_masks", pins.get("raw_masks"))
-        .select(pl.col("image_id").alias("label_id"), "label_version", "source_file")
+        .select(
+            pl.col("image_id").alias("label_id"),
+            pl.col("by_stem").fill_null(False),
+            "label_version",
+            "source_file",
+        )
         .unique()
         .join(ledger.unique(), on=["label_version", "source_file"], how="semi")
-        # Two processes that race with two files can give both one number: the name decides then.
-        .sort("label_version", "source_file")
-        .group_by("label_id")
-        .last()
+        .group_by("label_id", "by_stem", "source_file")
+        .agg(pl.col("label_version").max())
+        .select(_COLUMNS)
         .collect()
+    )
+
+
+def newest_labels(lake: Lake, versions: Mapping[str, int] | None = None) -> pl.DataFrame:
+    """Find the newest label version of every image name.
+
+    A later file supersedes an earlier one image by image; what it does not mention stays.
+
+    Args:
+        lake: The lake.
+        versions: Delta versions to pin, by table.
+
+    Returns:
+        The columns of :func:`labels_by_file`, one row an image name.
+    """
+    return newest(labels_by_file(lake, versions))
+
+
+def newest(labels: pl.DataFrame) -> pl.DataFrame:
+    """Keep the newest label of each image name."""
+    # Two processes that race with two files can give both one number: the name decides then.
+    return (
+        labels.sort("label_version", "source_file")
+        .group_by("label_id", "by_stem", maintain_order=True)
+        .last()
     )
 
 
@@ -52,13 +85,65 @@ def known_images(lake: Lake, versions: Mapping[str, int] | None = None) -> pl.Da
     return (
         pl.concat([lake.scan(t, pins.get(t)).select("image_id") for t in tables])
         .unique()
-        .with_columns(_NAME)
+        .with_columns(_NAME.alias("name"))
         .collect()
     )
 
 
+def candidates(images: pl.DataFrame, labels: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """List the labels that could be meant for each image.
+
+    A label names an image by its full name (path below the landing folder), by its file name where
+    no other image is called so, or, where it leaves the ending out, by either without its ending,
+    under the same condition.
+
+    Args:
+        images: Images to match, with ``image_id``.
+        labels: As :func:`labels_by_file` or :func:`newest_labels` returns it.
+        known: As :func:`known_images` returns it.
+
+    Returns:
+        ``image_id``, the label's columns, ``rank`` (how exactly it names the image, higher is
+        better) and ``shared`` (several images are called so, and it is meant for none of them).
+    """
+    full_stem, file_stem = (pl.col(c).str.replace(_ENDING, "") for c in ("image_id", "name"))
+    known = known.with_columns(full_stem=full_stem, file_stem=file_stem)
+    wanted = images.select("image_id").with_columns(_NAME.alias("name"))
+    wanted = wanted.with_columns(full_stem=full_stem, file_stem=file_stem)
+    found = [
+        wanted.join(labels, left_on="image_id", right_on="label_id", how="inner", coalesce=False)
+        .with_columns(rank=pl.lit(_FULL_NAME), shared=pl.lit(False))
+        .select("image_id", *_COLUMNS, "rank", "shared")
+    ]
+    for key, owner, by_stem, rank in (
+        ("name", "image_id", False, _FILE_NAME),
+        ("full_stem", "image_id", True, _FULL_STEM),
+        ("file_stem", "full_stem", True, _FILE_STEM),
+    ):
+        shared = known.group_by(key).agg(
+            # A label that names one image in full is meant for that image alone.
+            (pl.col(owner) == pl.col(key)).any().alias("owned"),
+            pl.len().alias("images"),
+        )
+        found.append(
+            wanted.filter(pl.col(key) != pl.col(owner))
+            .join(
+                labels.filter(pl.col("by_stem") == by_stem),
+                left_on=key,
+                right_on="label_id",
+                how="inner",
+                coalesce=False,
+            )
+            .join(shared, on=key, how="inner")
+            .filter(~pl.col("owned"))
+            .with_columns(rank=pl.lit(rank), shared=pl.col("images") > 1)
+            .select("image_id", *_COLUMNS, "rank", "shared")
+        )
+    return pl.concat(found)
+
+
 def match(images: pl.DataFrame, labels: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Give every image its label: by its full name, else by its file name where that is unique.
+    """Give every image its label: the newest, and of one version that which names it best.
 
     Args:
         images: Images to match, with ``image_id``.
@@ -66,28 +151,21 @@ def match(images: pl.DataFrame, labels: pl.DataFrame, known: pl.DataFrame) -> pl
         known: As :func:`known_images` returns it.
 
     Returns:
-        ``images`` with ``label_id``, ``label_version`` and ``source_file`` (null without a label)
-        and ``ambiguous``: labels for the file name exist, but several images carry it.
+        ``images`` with ``label_id``, ``by_stem``, ``label_version`` and ``source_file`` (null
+        without a label) and ``ambiguous``: labels for the name exist, but several images carry it.
     """
-    shared = known.group_by("name").agg(
-        # A label that is the full name of one image is meant for that image alone.
-        (pl.col("image_id") == pl.col("name")).any().alias("owned"),
-        pl.len().alias("images"),
+    found = candidates(images, labels, known)
+    best = (
+        found.filter(~pl.col("shared"))
+        .sort("label_version", "rank", "source_file")
+        .group_by("image_id", maintain_order=True)
+        .last()
+        .select("image_id", *_COLUMNS)
     )
-    by_name = labels.rename({c: f"{c}_by_name" for c in labels.columns})
-    usable = ~pl.col("owned") & (pl.col("images") == 1)
-    columns = ("label_id", "label_version", "source_file")
+    shared = found.filter("shared").select("image_id").unique()
     return (
-        images.with_columns(_NAME)
-        .join(labels.with_columns(image_id=pl.col("label_id")), on="image_id", how="left")
-        .join(by_name, left_on="name", right_on="label_id_by_name", how="left", coalesce=False)
-        .join(shared, on="name", how="left")
-        .with_columns(
-            ambiguous=pl.col("label_id").is_null()
-            & pl.col("label_id_by_name").is_not_null()
-            & ~pl.col("owned")
-            & (pl.col("images") > 1),
-            **{c: pl.coalesce(c, pl.when(usable).then(pl.col(f"{c}_by_name"))) for c in columns},
-        )
-        .select(*images.columns, *columns, "ambiguous")
+        images.join(best, on="image_id", how="left")
+        .join(shared.with_columns(ambiguous=True), on="image_id", how="left")
+        .with_columns(ambiguous=pl.col("ambiguous").fill_null(False) & pl.col("label_id").is_null())
+        .select(*images.columns, *_COLUMNS, "ambiguous")
     )

@@ -123,34 +123,26 @@ def draw(
     counts = np.array([len(item) for item in objects])
     firsts = np.cumsum(counts) - counts
     starts, ends = runs[:, 0], runs[:, 0] + runs[:, 1]
-    merged_starts, merged_ends = _union(starts, ends)
+    merged = rle.merge(runs)
     column, row, length, pieces = split_columns(runs, height)
     piece_firsts = (np.cumsum(pieces) - pieces)[firsts]
     centroids, degrees = centroids_and_orientations(column, row, length, piece_firsts)
     return Raster(
         width,
         height,
-        _paint(merged_starts, merged_ends, height, width),
+        _paint(merged, height, width),
         np.add.reduceat(runs[:, 1], firsts).tolist(),
         _boxes(column, row, length, piece_firsts),
         centroids.tolist(),
         degrees.tolist(),
         [rle.to_text(item) for item in objects],
-        int((merged_ends - merged_starts).sum()),
+        int(merged[:, 1].sum()),
         _overlap(starts, ends) if len(objects) > 1 else 0,
         list(rejected),
     )
 
 
 _Array = npt.NDArray[np.int64]
-
-
-def _union(starts: _Array, ends: _Array) -> tuple[_Array, _Array]:
-    """Merge intervals that overlap or touch."""
-    order = np.argsort(starts, kind="stable")
-    starts, reach = starts[order], np.maximum.accumulate(ends[order])
-    opens = np.concatenate(([True], starts[1:] > reach[:-1]))
-    return starts[opens], reach[np.append(np.flatnonzero(opens)[1:] - 1, len(starts) - 1)]
 
 
 def _overlap(starts: _Array, ends: _Array) -> int:
@@ -162,8 +154,9 @@ def _overlap(starts: _Array, ends: _Array) -> int:
     return int(np.diff(points[order])[depth[:-1] > 1].sum())
 
 
-def _paint(starts: _Array, ends: _Array, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Paint disjoint column-major intervals into packed rows."""
+def _paint(runs: rle.Runs, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Paint disjoint column-major runs into packed rows."""
+    starts, ends = runs[:, 0], runs[:, 0] + runs[:, 1]
     stride = -(-width // 64) * 8  # whole 64-bit words, for the exclusive-or below
     canvas = np.zeros((height + 1, stride), dtype=np.uint8)  # toggles past the bottom end nothing
     first, top = np.divmod(starts, height)

@@ -66,8 +66,21 @@ def centroids_and_orientations(
     upper = np.minimum.reduceat(row, firsts)
     x = column - np.repeat(left, counts)
     y = row - np.repeat(upper, counts)
-    if len(y) and int(y.max()) + int(length.max()) > _EXACT:
-        x, y, length = (item.astype(np.float64) for item in (x, y, length))
+    corner = np.stack((left, upper), axis=1)
+    if int(y.max()) + int(length.max()) > _EXACT:
+        wide = (x.astype(np.float64), y.astype(np.float64), length.astype(np.float64))
+        return _moments(*wide, firsts, corner)
+    return _moments(x, y, length, firsts, corner)
+
+
+def _moments(
+    x: _Array | _Floats,
+    y: _Array | _Floats,
+    length: _Array | _Floats,
+    firsts: _Array,
+    corner: _Array,
+) -> tuple[_Floats, _Floats]:
+    """Sum up moments of runs; see :func:`centroids_and_orientations`."""
     end = y + length - 1
     sum_y = (y + end) * length / 2
     # 0² + 1² + ... + n² = n (n + 1) (2n + 1) / 6
@@ -86,4 +99,4 @@ def centroids_and_orientations(
     degrees = np.degrees(np.arctan2(both, across)) / 2.0
     degrees[degrees <= -90.0] = 90.0
     degrees[(both == 0.0) & (across == 0.0)] = 0.0
-    return np.stack((mean_x + left, mean_y + upper), axis=1), degrees
+    return np.stack((mean_x, mean_y), axis=1) + corner, degrees

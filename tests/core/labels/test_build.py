@@ -227,7 +227,7 @@ def test_again_is_the_same_and_pins_are_kept(lake: Lake, settings: Settings) -> 
     assert (masks(lake), issues(lake)) == (first, first_issues)
     rasterize_batch(lake, "b1", settings)
     assert masks(lake)["a.jpg"]["label_version"] == 2
-    assert issues(lake) == []
+    assert issues(lake) == [("a.jpg", 2, "conflicting_files", 2)]
 
 
 def test_jpeg_masks(lake: Lake, settings: Settings) -> None:

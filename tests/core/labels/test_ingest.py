@@ -12,7 +12,8 @@ import pytest
 from boatseg_core.config import Settings, load_settings
 from boatseg_core.errors import InputError
 from boatseg_core.labels import ingest
-from boatseg_core.labels.ingest import discover, load, new_files
+from boatseg_core.labels.files import discover
+from boatseg_core.labels.ingest import load, new_files
 from boatseg_core.labels.match import newest_labels
 from boatseg_core.lake import Lake
 
@@ -127,7 +128,8 @@ def test_an_unusable_file_does_not_stop_the_others(lake: Lake, settings: Setting
     put(settings, "weather.csv", "date,wind\n1,2\n", mtime=1000)
     put(settings, "broken.csv", HEADER + 'a.jpg,1 2\nb.jpg,"1 2\n', mtime=1500)
     put(settings, "m.csv", HEADER + "a.jpg,1 2\n", mtime=2000)
-    assert [file.path.name for file in new_files(lake, settings)] == ["broken.csv", "m.csv"]
+    names = ["weather.csv", "broken.csv", "m.csv"]
+    assert [file.path.name for file in new_files(lake, settings)] == names
     summary = load(lake, settings)
     assert (summary.rows, len(summary.files)) == (1, 1)
     messages = {Path(path).name: message for path, message in summary.refused.items()}
@@ -158,7 +160,17 @@ def test_only_unusable_files_are_an_error(lake: Lake, settings: Settings) -> Non
     put(settings, "weather.csv", "date,wind\n1,2\n")
     with pytest.raises(InputError, match=r"weather\.csv has no column"):
         load(lake, settings)
-    assert lake.read("label_files").is_empty()
+    assert lake.read("label_files")["label_version"].to_list() == [0]
+    assert lake.read("raw_masks").is_empty()
+    (issue,) = lake.read("label_issues").iter_rows(named=True)
+    assert (issue["source_file"], issue["reason"]) == ("weather.csv", "unusable_file")
+    # It is not asked for again, until settings make sense of it or it is gone.
+    assert new_files(lake, settings) == []
+    columns = {"image_column": "date", "mask_column": "wind"}
+    told = load_settings(home=settings.home, landing=settings.landing, labels=columns)
+    assert [file.path.name for file in new_files(lake, told)] == ["weather.csv"]
+    assert load(lake, told).rows == 1
+    assert lake.read("label_issues").is_empty()
 
 
 class Crash(Exception):

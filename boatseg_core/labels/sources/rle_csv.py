@@ -6,9 +6,10 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from boatseg_core.errors import InputError
+from boatseg_core.labels.sources.base import Annotation
 
 DELIMITERS = ",;\t|"
 """Delimiters looked for, in this order, in the header line."""
@@ -17,23 +18,35 @@ DELIMITERS = ",;\t|"
 MAX_CELL = 64 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class LabelRow:
-    """One row of a label file.
+@dataclass(frozen=True)
+class RleCsv:
+    """A run-length CSV as a label source.
 
     Attributes:
-        image_id: Image name, without surrounding blanks.
-        encoded_pixels: Run lengths, without surrounding blanks; ``None`` where the row ends before
-            the mask column, which says nothing about the image.
-        line: Line the row begins on, counted from 1 with the header.
+        path: The file.
+        image_column: Header of the column with the image's name.
+        mask_column: Header of the column with the run lengths.
     """
 
-    image_id: str
-    encoded_pixels: str | None
-    line: int
+    path: Path
+    image_column: str
+    mask_column: str
+    kind: Literal["csv"] = "csv"
+
+    def check(self) -> None:
+        """Look at the header.
+
+        Raises:
+            InputError: See :func:`read_rows`.
+        """
+        next(self.rows(), None)
+
+    def rows(self) -> Iterator[Annotation]:
+        """Stream the rows; see :func:`read_rows`."""
+        return read_rows(self.path, image_column=self.image_column, mask_column=self.mask_column)
 
 
-def read_rows(path: Path, *, image_column: str, mask_column: str) -> Iterator[LabelRow]:
+def read_rows(path: Path, *, image_column: str, mask_column: str) -> Iterator[Annotation]:
     """Stream the rows of a label file; memory is bounded by the longest cell.
 
     Byte order marks (UTF-8 and UTF-16), any line ending, quotes, the delimiters of
@@ -43,6 +56,10 @@ def read_rows(path: Path, *, image_column: str, mask_column: str) -> Iterator[La
         path: The file.
         image_column: Header of the column with the image's name.
         mask_column: Header of the column with the run lengths.
+
+    Returns:
+        The rows; where a row ends before the mask column, its ``text`` is ``None``. Names and cells
+        are without surrounding blanks.
 
     Raises:
         InputError: The file is missing, empty or not text, lacks a column or has unbalanced quotes;
@@ -66,7 +83,7 @@ def _encoding(path: Path) -> str:
     return "utf-16" if head in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
-def _rows(file: TextIO, path: Path, image_column: str, mask_column: str) -> Iterator[LabelRow]:
+def _rows(file: TextIO, path: Path, image_column: str, mask_column: str) -> Iterator[Annotation]:
     skipped, header = _header_line(file)
     if not header:
         raise InputError(
@@ -89,7 +106,7 @@ def _rows(file: TextIO, path: Path, image_column: str, mask_column: str) -> Iter
         line = skipped + 1 + reader.line_num
         if not any(cell.strip() for cell in cells):
             continue
-        yield LabelRow(
+        yield Annotation(
             cells[image_at].strip() if image_at < len(cells) else "",
             cells[mask_at].strip() if mask_at < len(cells) else None,
             begins,

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from boatseg_core.errors import InputError
-from boatseg_core.labels.rle_csv import LabelRow, read_rows
+from boatseg_core.labels.sources.base import Annotation
+from boatseg_core.labels.sources.rle_csv import read_rows
 
 
-def read(path: Path, image: str = "ImageId", mask: str = "EncodedPixels") -> list[LabelRow]:
+def read(path: Path, image: str = "ImageId", mask: str = "EncodedPixels") -> list[Annotation]:
     return list(read_rows(path, image_column=image, mask_column=mask))
 
 
@@ -22,9 +23,9 @@ def write(tmp_path: Path, data: bytes | str) -> Path:
 def test_the_real_layout(tmp_path: Path) -> None:
     path = write(tmp_path, "ImageId,EncodedPixels\na.jpg,\nb.jpg,1 2 5 6\nb.jpg,9 1\n")
     assert read(path) == [
-        LabelRow("a.jpg", "", 2),
-        LabelRow("b.jpg", "1 2 5 6", 3),
-        LabelRow("b.jpg", "9 1", 4),
+        Annotation("a.jpg", "", 2),
+        Annotation("b.jpg", "1 2 5 6", 3),
+        Annotation("b.jpg", "9 1", 4),
     ]
 
 
@@ -36,7 +37,7 @@ def test_dialects(tmp_path: Path, delimiter: str, ending: str, encoding: str, qu
     lines = [["ImageId", "EncodedPixels"], ["ä.jpg", "1 2"], ["b.jpg", ""]]
     text = ending.join(delimiter.join(f"{quote}{c}{quote}" for c in line) for line in lines)
     path = write(tmp_path, text.encode(encoding))
-    assert read(path) == [LabelRow("ä.jpg", "1 2", 2), LabelRow("b.jpg", "", 3)]
+    assert read(path) == [Annotation("ä.jpg", "1 2", 2), Annotation("b.jpg", "", 3)]
 
 
 def test_extra_columns_other_order_blank_lines_and_blanks(tmp_path: Path) -> None:
@@ -44,17 +45,17 @@ def test_extra_columns_other_order_blank_lines_and_blanks(tmp_path: Path) -> Non
         tmp_path,
         "\n\nEncodedPixels , who, ImageId\n\n 1 2 ,me, a.jpg \n\n,,\n3 4,you,b.jpg,too,many\n",
     )
-    assert read(path) == [LabelRow("a.jpg", "1 2", 5), LabelRow("b.jpg", "3 4", 8)]
+    assert read(path) == [Annotation("a.jpg", "1 2", 5), Annotation("b.jpg", "3 4", 8)]
 
 
 def test_lines_are_counted_over_a_cell_with_line_breaks(tmp_path: Path) -> None:
     path = write(tmp_path, 'ImageId,EncodedPixels\na.jpg,"1 2\n3 4"\nb.jpg,5 6\n')
-    assert read(path) == [LabelRow("a.jpg", "1 2\n3 4", 2), LabelRow("b.jpg", "5 6", 4)]
+    assert read(path) == [Annotation("a.jpg", "1 2\n3 4", 2), Annotation("b.jpg", "5 6", 4)]
 
 
 def test_a_row_that_ends_early_is_not_an_empty_mask(tmp_path: Path) -> None:
     path = write(tmp_path, "ImageId,EncodedPixels\na.jpg\n,1 2\n")
-    assert read(path) == [LabelRow("a.jpg", None, 2), LabelRow("", "1 2", 3)]
+    assert read(path) == [Annotation("a.jpg", None, 2), Annotation("", "1 2", 3)]
 
 
 def test_header_alone_has_no_rows_and_case_does_not_matter(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_header_alone_has_no_rows_and_case_does_not_matter(tmp_path: Path) -> No
 
 def test_other_column_names(tmp_path: Path) -> None:
     path = write(tmp_path, "file,rle\nw.png,1 2\n")
-    assert read(path, "file", "rle") == [LabelRow("w.png", "1 2", 2)]
+    assert read(path, "file", "rle") == [Annotation("w.png", "1 2", 2)]
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf", b"  \r\n"])
@@ -99,7 +100,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_ten_megabyte_cell(tmp_path: Path) -> None:
     cell = "1 1 " * 2_500_000
     rows = read(write(tmp_path, f"ImageId,EncodedPixels\na,{cell}\nb,1 2\n"))
-    assert [(row.image_id, row.line, len(row.encoded_pixels or "")) for row in rows] == [
+    assert [(row.image_id, row.line, len(row.text or "")) for row in rows] == [
         ("a", 2, 9_999_999),
         ("b", 3, 3),
     ]
