@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.pictures import encoded, texture
+
+from boatseg_core.dataset.similarity import MAX_DISTANCE, similar_pairs
+from boatseg_core.errors import ImageError
+from boatseg_core.imaging.decode import decode
+from boatseg_core.imaging.fingerprint import BYTES
+from boatseg_core.imaging.measure import Measurements, measure
+
+TESTS = Path(__file__).parents[2]
+
+
+def both(data: bytes) -> tuple[Measurements, Measurements]:
+    return measure(data), measure(data, mode="entropy")
+
+
+def prints(measured: Measurements) -> np.ndarray:
+    return np.frombuffer(measured.tiles, dtype=np.uint8).reshape(-1, BYTES)
+
+
+def rotated(orientation: int, height: int, width: int, **options: Any) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(texture(orientation, height, width), exif=exif, **options)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(texture(1, 300, 520)),
+        encoded(texture(2, 301, 523), progressive=True),
+        encoded(texture(3, 259, 263), subsampling=0),
+        encoded(texture(4, 8, 8)),
+        encoded(texture(5, 9, 300)),
+        *(rotated(orientation, 264, 320) for orientation in range(1, 9)),
+    ],
+)
+def test_facts_of_the_file_are_exact(data: bytes) -> None:
+    full, fast = both(data)
+
+    assert (full.measured, fast.measured) == ("full", "entropy")
+    for name in (
+        "sha256",
+        "size_bytes",
+        "width",
+        "height",
+        "mode",
+        "format",
+        "orientation",
+        "bits",
+    ):
+        assert getattr(full, name) == getattr(fast, name), name
+    assert len(full.tiles) == len(fast.tiles)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_grey_and_cmyk_are_read_too(mode: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(texture(6, 128, 128)).convert(mode).save(buffer, "JPEG")
+
+    full, fast = both(buffer.getvalue())
+
+    assert (fast.measured, fast.mode) == ("entropy", mode)
+    assert fast.brightness == pytest.approx(full.brightness, abs=1)
+
+
+def test_figures_are_those_of_the_block_averages() -> None:
+    image = texture(7, 512, 512)
+
+    full, fast = both(encoded(image, quality=95, subsampling=0))
+
+    assert fast.brightness == pytest.approx(full.brightness, abs=0.5)
+    assert fast.saturation == pytest.approx(full.saturation, abs=0.02)
+    means = image.reshape(64, 8, 64, 8, 3).mean(axis=(1, 3))
+    grey = np.asarray(Image.fromarray(means.round().astype(np.uint8)).convert("L"))
+    assert fast.contrast == pytest.approx(grey.std(), abs=0.5)
+    assert fast.sharpness is None
+    histogram = np.frombuffer(fast.histogram, dtype="<u4").reshape(3, 256)
+    assert (histogram.sum(axis=1) == 64 * 64).all()
+    assert histogram[0] @ np.arange(256) / 4096 == pytest.approx(image[..., 0].mean(), abs=1)
+
+
+def test_blank_tiles_are_found_at_an_eighth() -> None:
+    image = texture(8, 256, 256)
+    image[:, :64] = 0
+    image[:32, 64:128] = 255
+
+    full, fast = both(encoded(image, quality=95, subsampling=0))
+
+    assert (fast.black_share, fast.white_share) == (full.black_share, full.white_share)
+    assert (fast.black_share, fast.white_share) == (16 / 64, 2 / 64)
+
+
+@pytest.mark.parametrize("name", ["PNG", "TIFF", "WEBP", "BMP"])
+def test_other_formats_are_measured_in_full(name: str) -> None:
+    full, fast = both(encoded(texture(9, 64, 64), name))
+    assert fast == full
+    assert fast.measured == "full"
+
+
+@pytest.mark.parametrize("data", [encoded(texture(1, 7, 90)), rotated(3, 264, 321)])
+def test_what_has_no_whole_cells_is_measured_in_full(data: bytes) -> None:
+    full, fast = both(data)
+    assert fast == full
+    assert fast.measured == "full"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("quality", [60, 95])
+def test_a_tile_is_recognised_whichever_way_it_was_read(orientation: int, quality: int) -> None:
+    full, fast = both(rotated(orientation, 520, 776, quality=quality))
+
+    apart = np.bitwise_count(prints(full) ^ prints(fast)).sum(axis=1)
+
+    assert len(apart) == 6
+    assert apart.max() < MAX_DISTANCE / 2
+
+
+def test_windows_of_one_scene_find_each_other_across_modes() -> None:
+    scene = texture(10, 768, 256 * 12)
+    windows = [encoded(scene[:, x : x + 768], quality=90) for x in range(0, 256 * 10, 256)]
+    strangers = [encoded(texture(seed, 768, 768)) for seed in range(20, 26)]
+    expected = {(i, j) for i in range(10) for j in range(i + 1, min(i + 3, 10))}
+    for modes in (["full", "entropy"] * 8, ["entropy"] * 16):
+        found = [
+            prints(measure(data, mode=mode))  # type: ignore[arg-type]
+            for data, mode in zip(windows + strangers, modes, strict=True)
+        ]
+        owner = np.repeat(np.arange(16), [len(tiles) for tiles in found])
+        pairs = {tuple(pair) for pair in owner[similar_pairs(np.concatenate(found))].tolist()}
+        assert pairs == expected
+
+
+def test_half_a_picture_is_refused() -> None:
+    data = encoded(texture(11, 256, 256))
+    for cut in (len(data) // 2, len(data) - 20):
+        with pytest.raises(ImageError) as caught:
+            measure(data[:cut], mode="entropy")
+        assert caught.value.reason == "truncated"
+    with pytest.raises(ImageError) as caught:
+        measure(data, max_pixels=256 * 256 - 1, mode="entropy")
+    assert caught.value.reason == "too_many_pixels"
+
+
+def test_five_thousand_damaged_jpegs_get_the_same_verdict_every_way() -> None:
+    command = [sys.executable, "-m", "support.fuzz", "20181117", "5000"]
+    run = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, timeout=240)
+    assert run.returncode == 0, run.stderr[-3000:]  # neither crash nor hang
+    found = json.loads(run.stdout.splitlines()[-1])
+
+    verdicts = found["verdicts"]
+    assert sum(verdicts.values()) == 5000
+    # The fuzzer reaches past the header, and spares some files.
+    assert min(verdicts["fine"], verdicts["corrupt"], verdicts["truncated"]) > 200
+    assert found["differing"] == []
+    assert found["peak_mib"] < 300
+
+
+def test_the_fuzzer_would_notice_a_lazy_reader() -> None:
+    from support.fuzz import mutants, verdict
+
+    def lazy(data: bytes) -> None:
+        try:
+            Image.open(io.BytesIO(data), formats=["JPEG"]).verify()
+        except Exception as error:
+            raise ImageError("corrupt", str(error)) from error
+
+    missed = sum(
+        verdict(lambda data=data: lazy(data)) == "fine"  # type: ignore[misc]
+        and verdict(lambda data=data: decode(data)) != "fine"  # type: ignore[misc]
+        for _, data in mutants(1, 300)
+    )
+    assert missed > 20
