@@ -9,7 +9,9 @@ import polars as pl
 from boatseg_core.lake import Lake
 
 _NAME = pl.col("image_id").str.split("/").list.last()
-_ENDING = r"\.[^./]*$"
+ENDING = r"\.[^./]*$"
+"""What a file's name may lack in labels, as a regular expression."""
+
 _COLUMNS = ("label_id", "by_stem", "label_version", "source_file")
 _FULL_NAME, _FILE_NAME, _FULL_STEM, _FILE_STEM = 4, 3, 2, 1
 
@@ -106,7 +108,7 @@ def candidates(images: pl.DataFrame, labels: pl.DataFrame, known: pl.DataFrame) 
         ``image_id``, the label's columns, ``rank`` (how exactly it names the image, higher is
         better) and ``shared`` (several images are called so, and it is meant for none of them).
     """
-    full_stem, file_stem = (pl.col(c).str.replace(_ENDING, "") for c in ("image_id", "name"))
+    full_stem, file_stem = (pl.col(c).str.replace(ENDING, "") for c in ("image_id", "name"))
     known = known.with_columns(full_stem=full_stem, file_stem=file_stem)
     wanted = images.select("image_id").with_columns(_NAME.alias("name"))
     wanted = wanted.with_columns(full_stem=full_stem, file_stem=file_stem)
