@@ -6,7 +6,10 @@ import polars as pl
 import pyarrow.compute as pc
 
 from boatseg_core.dataset.groups import EXCLUDED
+from boatseg_core.dataset.overlap import TileGrid, overlapping_images
 from boatseg_core.lake import Lake
+
+_KEYS = ["image_id", "batch_id"]
 
 
 def incomplete_gold_rows(lake: Lake, batch_id: str) -> list[str]:
@@ -33,3 +36,33 @@ def leaking_groups(lake: Lake) -> list[str]:
         .collect()
     )
     return frame["group_id"].sort().to_list()
+
+
+def overlapping_splits(lake: Lake, batch_id: str | None = None) -> pl.DataFrame:
+    """List pairs of images that share pixels across train, valid and test.
+
+    Groups are found as batches arrive, so this should be empty; it asks the pixels again, all of
+    them, without believing the groups.
+
+    Args:
+        lake: The lake.
+        batch_id: Only pairs with an image of this batch: one pass over the fingerprints instead of
+            one for every thousand images or so.
+
+    Returns:
+        ``image_id``, ``batch_id``, ``split`` of both, the second with the ending ``_2``; sorted.
+    """
+    places = lake.scan("image_groups").filter(pl.col("split") != EXCLUDED)
+    images = (
+        lake.scan("raw_images")
+        .select(*_KEYS, "width", "tiles")
+        .join(places.select(*_KEYS, "split"), on=_KEYS)
+        .collect()
+        .sort(pl.col("batch_id") == (batch_id or ""), "batch_id", "image_id")
+    )
+    first = 0 if batch_id is None else int((images["batch_id"] != batch_id).sum())
+    pairs = overlapping_images(TileGrid.of(images), first)
+    named = images.select(*_KEYS, "split")
+    one, other = named[pairs[:, 0]], named[pairs[:, 1]]
+    both = pl.concat([one, other.rename(lambda name: f"{name}_2")], how="horizontal")
+    return both.filter(pl.col("split") != pl.col("split_2")).sort(both.columns)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 from support.pictures import drop, encoded, texture
 
-from boatseg_core.config import Settings
+from boatseg_core.config import Settings, load_settings
 from boatseg_core.config.sections import Split
+from boatseg_core.dataset import groups as groups_module
+from boatseg_core.dataset.audit import overlapping_splits
 from boatseg_core.dataset.groups import EXCLUDED, group_batch, split_of
 from boatseg_core.ingest.bronze import ingest_batch
 from boatseg_core.ingest.seal import seal
@@ -160,3 +164,74 @@ def test_a_batch_grouped_in_between_is_seen(
     found = groups(lake)
     assert interrupted == [second]
     assert found["a.jpg"] == found["b.jpg"]
+
+
+def test_batches_one_by_one_give_the_groups_of_all_at_once(tmp_path: Path) -> None:
+    """Except where an image bridges what came before, which only the order can decide."""
+    scenes = [texture(seed, 512, 1024) for seed in range(6)]
+    files = {
+        f"{scene}-{tile}.jpg": encoded(
+            image[:, tile * 256 : tile * 256 + 512], quality=75 + 5 * tile
+        )
+        for scene, image in enumerate(scenes)
+        for tile in range(3)
+    }
+    found = []
+    for step in (18, 6):
+        settings = load_settings(home=tmp_path / str(step), landing={"settle_seconds": 0})
+        settings.paths.create()
+        lake = Lake.from_settings(settings)
+        names = sorted(files)
+        for start in range(0, len(names), step):
+            batch = ingest(lake, settings, {n: files[n] for n in names[start : start + step]})
+            group_batch(lake, batch, settings)
+        found.append(groups(lake))
+        assert overlapping_splits(lake).is_empty()
+
+    assert found[0] == found[1]
+    assert len(set(found[0].values())) == len(scenes)
+
+
+def test_a_batch_that_is_grouped_reads_no_other(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ingest(lake, settings, {"a.jpg": window(0)})
+    group_batch(lake, first, settings)
+    second = ingest(lake, settings, {"b.jpg": window(1)})
+    group_batch(lake, second, settings)
+    before = lake.read("image_groups").sort("image_id")
+    monkeypatch.setattr(groups_module, "_others", None)
+
+    group_batch(lake, second, settings)
+
+    assert lake.read("image_groups").sort("image_id").equals(before)
+
+
+def test_an_empty_batch_has_no_groups(lake: Lake, settings: Settings) -> None:
+    batch = ingest(lake, settings, {"broken.jpg": b"no picture"})
+
+    assert group_batch(lake, batch, settings).images == 0
+    assert groups(lake) == {}
+
+
+def test_images_that_share_pixels_across_splits_are_detected(
+    lake: Lake, settings: Settings
+) -> None:
+    names = split_names(Split())
+    first = ingest(lake, settings, {names["train"]: window(0), "alone.jpg": encoded(texture(3))})
+    second = ingest(lake, settings, {names["test"]: window(1)})
+    for batch in (first, second):
+        group_batch(lake, batch, settings)
+    assert overlapping_splits(lake).is_empty()
+    # As an older boatseg, which looked less closely, could have left it behind.
+    rows = lake.read("image_groups", batch_id=second)
+    lake.replace_batch(
+        "image_groups", second, rows.with_columns(group_id=pl.col("image_id"), split=pl.lit("test"))
+    )
+
+    leaks = overlapping_splits(lake)
+
+    assert leaks.select("image_id", "split", "image_id_2", "split_2").rows() == [
+        (names["train"], "train", names["test"], "test")
+    ]
+    assert overlapping_splits(lake, first).height == overlapping_splits(lake, second).height == 1
