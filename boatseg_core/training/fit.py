@@ -77,7 +77,7 @@ def train(
     from boatseg_core.inference.predictor import Predictor
     from boatseg_core.inference.spec import ModelSpec
     from boatseg_core.training.export import export
-    from boatseg_core.training.operating_point import choose_threshold, measure
+    from boatseg_core.training.operating_point import choose_operating_point, measure
 
     started = time.monotonic()
     chosen = resolve(settings, overrides)
@@ -85,15 +85,16 @@ def train(
     fitted = fit(gold, settings, chosen, work=work, on_epoch=on_epoch, progress=progress)
     params = {**chosen.model_dump(mode="json"), "best_step": fitted.best_step}
     folder = export(fitted.network, work / "model", settings, chosen, {}, params, gold.version)
-    threshold, _ = choose_threshold(
+    point = choose_operating_point(
         Predictor.load(folder),
         gold,
-        min_area=settings.predict.min_area,
+        **_bounds(settings),
         limit=chosen.valid_images,
         threads=chosen.threads,
     )
-    params["threshold"] = threshold
-    spec = ModelSpec.load(folder).model_copy(update={"threshold": threshold, "params": params})
+    picked = {name: getattr(point, name) for name in ("threshold", "min_area", "split_neck")}
+    params |= picked
+    spec = ModelSpec.load(folder).model_copy(update={**picked, "params": params})
     spec.save(folder)
     metrics = measure(Predictor.load(folder), gold, "test", threads=chosen.threads)
     spec.model_copy(update={"metrics": metrics}).save(folder)
@@ -106,6 +107,16 @@ def train(
         seconds=time.monotonic() - started,
         best_step=fitted.best_step,
     )
+
+
+def _bounds(settings: Settings) -> dict[str, Any]:
+    """What the choice of the operating point is free in: all that nobody set."""
+    fixed = settings.predict.model_fields_set
+    return {
+        plural: (getattr(settings.predict, name),)
+        for plural, name in (("min_areas", "min_area"), ("necks", "split_neck"))
+        if name in fixed
+    }
 
 
 def resolve(settings: Settings, overrides: Mapping[str, Any] | None = None) -> Train:

@@ -119,7 +119,7 @@ class Gathered:
     ) -> None:
         # Where neither the truth nor the lowest threshold has a pixel, no threshold has one.
         shown = above(logits, OBJECT_THRESHOLDS[0]) | mask
-        box = _box(shown)
+        box = bounding_box(shown)
         part, inside = np.ascontiguousarray(logits[box]), mask[box]
         cropped = [layer[box] for layer in layers]
         counts, scores = [], []
@@ -151,7 +151,7 @@ class Gathered:
             self.kept["false alarms"].offer(extra, lambda: draw(caption))
 
 
-def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+def bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
     """The smallest box that holds every pixel of a mask; of an empty mask an empty one."""
     spans = []
     for axis in (1, 0):

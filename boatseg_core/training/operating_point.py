@@ -1,15 +1,27 @@
-"""Choose the threshold of an exported model, and measure it as it will be used.
+"""Choose the operating point of an exported model, and measure it as it will be used.
 
-The predictor drops regions smaller than ``predict.min_area`` and thresholds probabilities; what is
+The predictor thresholds probabilities, may cut regions at their necks and drops small ones; what is
 registered, gated and shown must therefore be measured through it, not through the bare network.
+All of it is chosen on the validation split; the test split is only ever measured.
 """
 
 from __future__ import annotations
 
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from boatseg_core.inference.prediction import from_logits
+import numpy as np
+import numpy.typing as npt
+
+from boatseg_core.imaging.components import Runs, find, paint
+from boatseg_core.inference.prediction import above
 from boatseg_core.metrics.iou import IouAccumulator, selection_score
+from boatseg_core.metrics.objects import f2, hits, overlap
+from boatseg_core.training.gather import bounding_box
+from boatseg_core.training.truth import Labels, TrueObjects
 
 if TYPE_CHECKING:
     from boatseg_core.dataset import GoldDataset
@@ -18,37 +30,89 @@ if TYPE_CHECKING:
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Probabilities tried."""
 
+MIN_AREAS = (0, 10, 20, 30, 50, 80, 120)
+"""Smallest areas tried, in pixels."""
 
-def choose_threshold(
+NECKS = (0.0, 0.4, 0.6, 0.75)
+"""Shares of ``split_neck`` tried; 0 leaves touching boats together."""
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """How probabilities become objects, and what else was tried.
+
+    Attributes:
+        threshold: A pixel with a higher probability belongs to an object.
+        min_area: Smaller regions are dropped, in pixels.
+        split_neck: Regions are cut at necks narrower than this share of the narrower part.
+        table: Metrics on the validation split by threshold and smallest area: those of
+            :meth:`boatseg_core.metrics.iou.IouAccumulator.compute`.
+        f2: The challenge's score there by ``split_neck``, at the threshold and area chosen.
+    """
+
+    threshold: float
+    min_area: int
+    split_neck: float
+    table: dict[tuple[float, int], dict[str, float]]
+    f2: dict[float, float]
+
+
+def choose_operating_point(
     predictor: Predictor,
     gold: GoldDataset,
     *,
-    min_area: int,
+    min_areas: Sequence[int] = MIN_AREAS,
+    necks: Sequence[float] = NECKS,
     limit: int = 0,
     threads: int = 0,
-) -> tuple[float, dict[float, dict[str, float]]]:
-    """Try thresholds on the validation split; each image goes through the graph once.
+) -> OperatingPoint:
+    """Choose threshold, sieve and splitting on the validation split.
+
+    Each image goes through the graph once, and its regions are found once a threshold: a sieve only
+    decides which of them count. Threshold and sieve are those with the best
+    :func:`~boatseg_core.metrics.iou.selection_score`; of equal ones the highest threshold, which
+    raises the fewest false alarms, then the smallest sieve, which loses the fewest boats. Splitting
+    moves no pixel, so it is judged by F2 at that point; of equal ones the one that cuts least.
 
     Args:
         predictor: The exported model.
         gold: The data set.
-        min_area: Smaller regions are dropped, in pixels.
+        min_areas: Smallest areas to try, in pixels.
+        necks: Values of ``split_neck`` to try.
         limit: Most images; 0 for all.
         threads: Decoding threads; 0 for one per core.
-
-    Returns:
-        The threshold with the best :func:`~boatseg_core.metrics.iou.selection_score` (of equal
-        ones the highest, which raises the fewest false alarms), and the metrics at each.
     """
-    counted = {threshold: IouAccumulator() for threshold in THRESHOLDS}
+    areas = sorted(set(min_areas))
+    table = {(threshold, area): IouAccumulator() for threshold in THRESHOLDS for area in areas}
+    truth, remembered, plain, images = TrueObjects(gold, "valid"), [], 0, 0
     for sample in gold.samples("valid", limit=limit, threads=threads):
         logits = predictor.logits(sample.image)
-        for threshold, accumulator in counted.items():
-            found = from_logits(logits, threshold=threshold, min_area=min_area)
-            accumulator.update(found.mask(), sample.mask)
-    table = {threshold: accumulator.compute() for threshold, accumulator in counted.items()}
-    best = max(table, key=lambda threshold: (selection_score(table[threshold]), threshold))
-    return best, table
+        level = np.zeros(logits.shape, np.uint8)  # thresholds each pixel is above
+        for threshold in THRESHOLDS:
+            mask = above(logits, threshold)
+            level += mask
+            size, both = _pixels(find(mask), sample.mask)
+            true = np.count_nonzero(sample.mask)
+            for area in areas:
+                kept = size >= area
+                right, found = int(both[kept].sum()), int(size[kept].sum())
+                table[threshold, area].update_counts([right], [found - right], [true - right])
+        if level.any():
+            remembered.append(_Remembered.of(level, truth.layers(sample)))
+        else:
+            plain += not sample.mask.any()  # F2 of 1, whatever is cut; else it is 0
+        images += 1
+    metrics = {point: accumulator.compute() for point, accumulator in table.items()}
+    threshold, area = max(
+        metrics, key=lambda point: (selection_score(metrics[point]), point[0], -point[1])
+    )
+    step = THRESHOLDS.index(threshold)
+    by_neck = {
+        neck: (plain + sum(one.f2(step, area, neck) for one in remembered)) / max(images, 1)
+        for neck in sorted(set(necks))
+    }
+    neck = max(by_neck, key=lambda neck: (by_neck[neck], -neck))
+    return OperatingPoint(threshold, area, neck, metrics, by_neck)
 
 
 def measure(
@@ -57,16 +121,74 @@ def measure(
     """Predict every image of a split as the batches and the service do, and count.
 
     Args:
-        predictor: The model, with its threshold and smallest area.
+        predictor: The model, with its threshold, smallest area and splitting.
         gold: The data set.
         split: Split to read.
         threads: Decoding threads; 0 for one per core.
 
     Returns:
-        See :meth:`boatseg_core.metrics.iou.IouAccumulator.compute`.
+        See :meth:`boatseg_core.metrics.iou.IouAccumulator.compute`, and ``f2``, the challenge's
+        score, with ``floor_f2``, that of predicting nothing.
     """
-    accumulator = IouAccumulator()
+    accumulator, truth = IouAccumulator(), TrueObjects(gold, split)
+    scores, empty = [], 0
     for sample in gold.samples(split, threads=threads):
-        (found,) = predictor.predict_arrays([sample.image])
-        accumulator.update(found.mask(), sample.mask)
-    return accumulator.compute()
+        (answer,) = predictor.predict_arrays([sample.image])
+        labels = answer.labels()
+        accumulator.update(labels, sample.mask)
+        found = overlap(labels, truth.layers(sample))
+        scores.append(f2(hits(found.predicted), len(found.predicted), len(found.true)))
+        empty += not len(found.true)
+    mean = float(np.mean(scores)) if scores else math.nan
+    floor = empty / len(scores) if scores else math.nan
+    return {**accumulator.compute(), "f2": mean, "floor_f2": floor}
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """What is left of an image to judge splitting by: a few kilobytes, compressed.
+
+    Attributes:
+        shape: Of the box that holds everything predicted or true.
+        level: uint8, number of thresholds each pixel is above.
+        layers: int32, the true objects.
+    """
+
+    shape: tuple[int, ...]
+    level: bytes
+    layers: list[bytes]
+
+    @classmethod
+    def of(cls, level: npt.NDArray[np.uint8], layers: list[Labels]) -> _Remembered:
+        shown = level > 0
+        for layer in layers:
+            shown |= layer > 0
+        box = bounding_box(shown)
+        return cls(
+            level[box].shape,
+            zlib.compress(level[box].tobytes(), 1),
+            [zlib.compress(layer[box].tobytes(), 1) for layer in layers],
+        )
+
+    def f2(self, step: int, min_area: int, neck: float) -> float:
+        """F2 at the threshold number ``step``."""
+        level = np.frombuffer(zlib.decompress(self.level), np.uint8).reshape(self.shape)
+        runs = find(level > step, neck=neck, min_area=min_area)
+        size = np.bincount(runs.region, weights=runs.length, minlength=runs.regions)
+        number = np.concatenate([[0], np.where(size >= min_area, np.cumsum(size >= min_area), 0)])
+        layers = [
+            np.frombuffer(zlib.decompress(layer), np.int32).reshape(self.shape)
+            for layer in self.layers
+        ]
+        found = overlap(number[paint(runs, self.shape)], layers)
+        return f2(hits(found.predicted), len(found.predicted), len(found.true))
+
+
+def _pixels(
+    runs: Runs, truth: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Pixels of each region, and those of them that are true."""
+    size = np.bincount(runs.region, weights=runs.length, minlength=runs.regions)
+    numbers = paint(runs, truth.shape)
+    both = np.bincount(numbers[truth], minlength=runs.regions + 1)[1:]
+    return size.astype(np.int64), both.astype(np.int64)

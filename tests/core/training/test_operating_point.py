@@ -4,15 +4,24 @@ import numpy as np
 import pytest
 
 from boatseg_core.inference.prediction import from_logits
-from boatseg_core.metrics import IouAccumulator
-from boatseg_core.training.operating_point import THRESHOLDS, choose_threshold, measure
+from boatseg_core.metrics import IouAccumulator, selection_score
+from boatseg_core.metrics.objects import f2, hits, overlap
+from boatseg_core.training.operating_point import (
+    MIN_AREAS,
+    NECKS,
+    THRESHOLDS,
+    choose_operating_point,
+    measure,
+)
+from boatseg_core.training.truth import TrueObjects
 
 
 class Brightness:
     """Stands in for a predictor: the brighter a pixel, the likelier an object."""
 
-    def __init__(self, threshold: float = 0.5, min_area: int = 0) -> None:
-        self.threshold, self.min_area, self.runs = threshold, min_area, 0
+    def __init__(self, threshold: float = 0.5, min_area: int = 0, split_neck: float = 0.0) -> None:
+        self.options = {"threshold": threshold, "min_area": min_area, "split_neck": split_neck}
+        self.runs = 0
 
     def logits(self, image: np.ndarray) -> np.ndarray:
         self.runs += 1
@@ -20,10 +29,7 @@ class Brightness:
         return np.log(shade / (1 - shade)).astype(np.float32)
 
     def predict_arrays(self, images: list[np.ndarray]) -> list[object]:
-        return [
-            from_logits(self.logits(image), threshold=self.threshold, min_area=self.min_area)
-            for image in images
-        ]
+        return [from_logits(self.logits(image), **self.options) for image in images]
 
 
 def by_hand(gold, split: str, threshold: float) -> dict[str, float]:
@@ -34,22 +40,83 @@ def by_hand(gold, split: str, threshold: float) -> dict[str, float]:
     return accumulator.compute()
 
 
+def without_f2(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if not name.endswith("f2")}
+
+
 def test_the_test_goes_through_the_predictor(gold):
     found = measure(Brightness(), gold, "test")
 
-    assert found == pytest.approx(by_hand(gold, "test", 0.5))
+    assert without_f2(found) == pytest.approx(by_hand(gold, "test", 0.5))
     assert found["boat_iou"] > 0.9
+    # In one of the images two boats overlap; as one region they are one hit.
+    assert found["f2"] > 0.8 > found["floor_f2"] == pytest.approx(0.4)
 
 
-def test_each_threshold_is_measured_and_each_image_run_once(gold):
+def test_each_point_equals_predicting_again_and_each_image_is_run_once(gold):
     predictor = Brightness()
 
-    best, table = choose_threshold(predictor, gold, min_area=0)
+    point = choose_operating_point(predictor, gold)
 
-    assert best in THRESHOLDS and set(table) == set(THRESHOLDS)
-    for threshold in (0.3, 0.5, 0.9):
-        assert table[threshold] == pytest.approx(by_hand(gold, "valid", threshold))
     assert predictor.runs == gold.index("valid").height
+    assert set(point.table) == {(t, a) for t in THRESHOLDS for a in MIN_AREAS}
+    for threshold, area in ((0.3, 0), (0.3, 120), (0.5, 10), (0.9, 50)):
+        again = without_f2(measure(Brightness(threshold, area), gold, "valid"))
+        assert point.table[threshold, area] == pytest.approx(again)
+    assert set(point.f2) == set(NECKS)
+    for neck, score in point.f2.items():
+        again = measure(Brightness(point.threshold, point.min_area, neck), gold, "valid")
+        assert score == pytest.approx(again["f2"])
+
+
+def test_the_best_point_is_chosen_and_ties_are_broken_carefully(gold):
+    point = choose_operating_point(Brightness(), gold)
+    best = max(selection_score(metrics) for metrics in point.table.values())
+    equal = [p for p, metrics in point.table.items() if selection_score(metrics) == best]
+    assert (point.threshold, point.min_area) == max(equal, key=lambda p: (p[0], -p[1]))
+    assert point.split_neck == min(n for n in point.f2 if point.f2[n] == max(point.f2.values()))
+
+
+def test_a_sieve_is_chosen_where_there_are_specks(write_gold, monkeypatch):
+    gold = write_gold(valid=(4, 4))
+
+    class Specks(Brightness):
+        def logits(self, image: np.ndarray) -> np.ndarray:
+            logits = super().logits(image)
+            logits[::40, ::40] = 6  # nothing but a sieve takes these away
+            logits[1::40, ::40] = 6
+            return logits
+
+    point = choose_operating_point(Specks(), gold)
+    assert point.min_area == 10  # the smallest that does
+    assert point.table[point.threshold, 10]["empty_false_positive_rate"] == 0
+    assert point.table[point.threshold, 0]["empty_false_positive_rate"] == 1
+
+
+def test_splitting_is_chosen_where_boats_touch(gold, monkeypatch):
+    # Two discs that meet in a neck, in every image; the truth has two objects.
+    rows, columns = np.mgrid[:128, :128]
+    discs = [(rows - 60) ** 2 + (columns - x) ** 2 < 15**2 for x in (40, 68)]
+    layer = discs[0] + 2 * (discs[1] & ~discs[0]).astype(np.int32)
+    monkeypatch.setattr(TrueObjects, "layers", lambda self, sample: [layer])
+
+    class Discs(Brightness):
+        def logits(self, image: np.ndarray) -> np.ndarray:
+            return np.where(discs[0] | discs[1], 5, -5).astype(np.float32)
+
+    point = choose_operating_point(Discs(), gold)
+    assert point.split_neck == next(n for n in NECKS if point.f2[n] == max(point.f2.values()))
+    assert point.f2[0.0] < 0.2 < 0.9 < point.f2[point.split_neck]
+    for neck, score in point.f2.items():
+        (answer,) = Discs(point.threshold, point.min_area, neck).predict_arrays([None])
+        found = overlap(answer.labels(), [layer])
+        assert score == pytest.approx(f2(hits(found.predicted), len(found.predicted), 2))
+
+
+def test_what_is_set_is_not_chosen(gold):
+    point = choose_operating_point(Brightness(), gold, min_areas=(35,), necks=(0.0,))
+    assert (point.min_area, point.split_neck) == (35, 0.0)
+    assert {area for _, area in point.table} == {35}
 
 
 def test_regions_below_the_smallest_area_are_not_false_alarms(gold):
@@ -59,3 +126,4 @@ def test_regions_below_the_smallest_area_are_not_false_alarms(gold):
 
     assert found["boat_iou"] == 0
     assert found["empty_false_positive_rate"] == 0
+    assert found["f2"] == found["floor_f2"]
