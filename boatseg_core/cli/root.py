@@ -25,7 +25,7 @@ CATALOGUE = {
     "data": Entry("Make scenes to learn from.", _DATA, f"{_CLI}.data:data"),
     "ingest": Entry("Take in new images and labels, up to gold.", _DATA, f"{_CLI}.ingest:ingest"),
     "quarantine": Entry(
-        "Files that were refused, and why.", _DATA, f"{_CLI}.quarantine:quarantine"
+        "Files that were refused: list, retry, export.", _DATA, f"{_CLI}.quarantine:quarantine"
     ),
     "requalify": Entry(
         "Judge again by changed criteria, without a picture.", _DATA, f"{_CLI}.requalify:requalify"
@@ -37,6 +37,11 @@ CATALOGUE = {
     "predict": Entry("Find the objects in pictures.", _MODEL, f"{_CLI}.predict:predict"),
     "serve": Entry("Answer predictions over HTTP.", _MODEL, f"{_CLI}.serve:serve"),
     "models": Entry("Versions, metrics and promotions.", _MODEL, f"{_CLI}.models:models"),
+    "evaluate": Entry(
+        "How good a version is, with intervals and a report.",
+        _MODEL,
+        f"{_CLI}.evaluate:evaluate",
+    ),
     "promote": Entry("Put a version into production.", _MODEL, f"{_CLI}.models:promote"),
     "rollback": Entry("Go back to the version before.", _MODEL, f"{_CLI}.models:rollback"),
 }
