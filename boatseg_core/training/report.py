@@ -22,7 +22,8 @@ from boatseg_core.imaging.overlay import (
 from boatseg_core.training.report_plots import figure, title
 
 if TYPE_CHECKING:
-    from boatseg_core.training.evaluate import Evaluation, Example
+    from boatseg_core.training.evaluate import Evaluation
+    from boatseg_core.training.gather import Example
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: light-dark(#17212b, #e6edf3);
@@ -196,9 +197,8 @@ def _conditions(
     for condition in conditions:
         edges = ", ".join(f"{edge:.3g}" for edge in condition["edges"])
         for level in condition["levels"]:
-            where = f"{condition['condition']}: {level['level']}" + (
-                f" (cut at {edges})" * bool(edges)
-            )
+            where = f"{condition['condition']}: {level['level']}"
+            where += f" (cut at {edges})" if edges else ""
             cells = [where, f"{level['images']:,}"]
             for name in names:
                 one = level["headlines"][name]
