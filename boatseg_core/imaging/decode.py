@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,7 @@ REASONS: Final = {
     "empty": "the file has no bytes",
     "not_an_image": "the bytes are not an image in a known format",
     "too_many_pixels": "the picture is larger than decode.max_pixels allows",
+    "too_many_scans": "the JPEG is coded in more passes than any encoder makes",
     "truncated": "the file ends before the picture does",
     "corrupt": "the picture's data is damaged",
     "unsupported_mode": "the pixel layout cannot be turned into RGB",
@@ -27,6 +29,13 @@ REASONS: Final = {
 """Reasons an image can be refused with, and what they mean."""
 
 DEFAULT_MAX_PIXELS: Final = 80_000_000
+
+MAX_SCANS: Final = 100
+"""Most scans of a JPEG that is decoded. libjpeg's own progressive script has 10."""
+
+_SCAN = b"\xff\xda"
+# Neither a byte of a scan's data (ff 00) nor a restart within it.
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 
 # Our own bound is checked before a pixel is decoded. Pillow's is one value for the whole process:
 # it would overrule any decode.max_pixels above it.
@@ -60,6 +69,8 @@ def open_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Im
     except Exception as error:  # Pillow's parsers raise many kinds on hostile headers
         raise ImageError("corrupt", f"the header is damaged: {_say(error)}") from error
     _check_size(image.width, image.height, max_pixels)
+    if image.format in ("JPEG", "MPO"):
+        _check_scans(data)
     return image
 
 
@@ -110,6 +121,28 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise ImageError(
             "too_many_pixels",
             f"{width}x{height} pixels are more than the {max_pixels} allowed",
+        )
+
+
+def _check_scans(data: bytes) -> None:
+    """Refuse a JPEG whose passes over the picture would keep a thread busy for minutes.
+
+    A progressive JPEG is decoded in scans, each of which visits every block. 100 bytes can ask for
+    one more, which for the largest picture allowed takes some 20 ms: a file of 1 MB, five minutes.
+    """
+    if data.count(_SCAN) <= MAX_SCANS:  # few enough even if all of them are scans
+        return
+    scans, at = 0, 2
+    while scans <= MAX_SCANS and (found := _MARKER.search(data, at)):
+        marker, at = found[0][-1], found.end()
+        if marker == 0xD9:  # end of image: what follows (a preview, a video) is not decoded
+            return
+        scans += marker == 0xDA
+        if marker not in (0x01, 0xD8):
+            at += int.from_bytes(data[at : at + 2], "big")
+    if scans > MAX_SCANS:
+        raise ImageError(
+            "too_many_scans", f"coded in more than {MAX_SCANS} scans, encoders make 20 at most"
         )
 
 

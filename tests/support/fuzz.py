@@ -1,8 +1,9 @@
 """Damaged JPEGs from a seed, and a process of its own that reads thousands of them.
 
 Run as ``python -m support.fuzz SEED COUNT`` (from ``tests``): every file is decoded in full,
-measured in full and measured in entropy mode, and one JSON object with the verdicts goes to standard
-output. A process of its own, so that a crash is an exit code, a hang a traceback, and memory a number.
+measured in full and in entropy mode, and one JSON object with the verdicts goes to standard output.
+A process of its own, so that a crash is an exit code, a hang a traceback, and memory a
+number.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 from support.pictures import encoded, texture
 
 from boatseg_core.errors import ImageError
-from boatseg_core.imaging.decode import REASONS, decode, open_image
+from boatseg_core.imaging.decode import MAX_SCANS, REASONS, decode, open_image
 
 
 def refused(data: bytes, **options: int) -> str:
@@ -154,3 +154,24 @@ def memory_limit(extra: int) -> Iterator[None]:
 def test_a_bomb_is_refused_by_its_header() -> None:
     assert refused(png_header(20_000, 20_000)) == "too_many_pixels"
     assert refused(encoded(texture(1, 64, 64)), max_pixels=64 * 64 - 1) == "too_many_pixels"
+
+
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again."""
+    data = encoded(np.full((64, 64, 3), 90, np.uint8), progressive=True)
+    last = data[data.rfind(b"\xff\xda") : -2]
+    return data[:-2] + last * (count - data.count(b"\xff\xda")) + b"\xff\xd9"
+
+
+def test_passes_without_end_are_refused_before_they_are_made() -> None:
+    assert decode(with_scans(MAX_SCANS)).shape == (64, 64, 3)
+    assert refused(with_scans(MAX_SCANS + 1)) == "too_many_scans"
+    assert refused(with_scans(20_000)) == "too_many_scans"
+
+
+def test_only_the_scans_of_the_picture_itself_count() -> None:
+    video = b"\xff\xda\x00\x08" * 500  # what a phone puts behind a picture
+    data = encoded(texture(1, 32, 32))
+    assert decode(data + video).shape == (32, 32, 3)
+    comment = encoded(texture(1, 32, 32), comment=b"\xff\xda" * 500)
+    assert decode(comment).shape == (32, 32, 3)
