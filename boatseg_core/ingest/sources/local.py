@@ -12,7 +12,7 @@ from pathlib import Path
 from boatseg_core.errors import InputError
 from boatseg_core.ingest.sources.base import Entry, Refusal, Row, Source
 
-_CHUNK = 4 * 2**20
+_CHUNK = 2**20
 # A folder may have become a file, or a file a folder.
 _GONE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 # These say something about this machine or the disk's connection, and nothing about a file.

@@ -15,6 +15,7 @@ from boatseg_core.ingest.sources.base import Blob, Refusal
 
 _BLOCK = 512
 _PIECE = 2**20  # most bytes inflated at a time
+_SLICE = 128 * 2**10  # packed bytes given to a decompressor at a time
 _HEADER = 2**20  # most bytes of an extended header (a long name, attributes)
 _LZMA_MEMORY = 256 * 2**20  # xz -9 needs 65 MiB; a hostile stream asks for 4 GiB
 
@@ -86,8 +87,7 @@ def _inflate(chunks: Iterator[bytes], make: Callable[[], _Inflater]) -> Iterator
         EOFError: The file ends inside a stream.
     """
     unit: _Inflater | None = None
-    for chunk in chunks:
-        data = chunk
+    for data in _small(chunks):
         while True:
             if unit is None:
                 data = data.lstrip(b"\0")  # padding between and behind streams
@@ -104,6 +104,13 @@ def _inflate(chunks: Iterator[bytes], make: Callable[[], _Inflater]) -> Iterator
                 break
     if unit is not None:
         raise EOFError("the compressed stream ends too early")
+
+
+def _small(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    # What a decompressor has not used yet is copied at every call.
+    for chunk in chunks:
+        for start in range(0, len(chunk), _SLICE):
+            yield chunk[start : start + _SLICE]
 
 
 class _Stream:
