@@ -30,6 +30,7 @@ CATALOGUE = {
     "requalify": Entry(
         "Judge again by changed criteria, without a picture.", _DATA, f"{_CLI}.requalify:requalify"
     ),
+    "lake": Entry("Compact, clean up, examine and repair the tables.", _DATA, f"{_CLI}.lake:lake"),
     "tables": Entry("The tables, their rows and sizes.", _LOOK, f"{_CLI}.tables:tables"),
     "describe": Entry("The columns of a table.", _LOOK, f"{_CLI}.tables:describe"),
     "sql": Entry("Ask the tables in SQL.", _LOOK, f"{_CLI}.sql:sql"),

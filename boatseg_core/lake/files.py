@@ -78,6 +78,9 @@ class Files(Protocol):
     def write(self, path: str, data: bytes) -> None:
         """Write a small file so that a reader sees all of it or none of it."""
 
+    def move(self, path: str, to: str) -> None:
+        """Give a file another name; the folder of the new one is made."""
+
     def delete(self, path: str) -> None:
         """Delete a file; one that is not there is no error."""
 
@@ -180,6 +183,14 @@ class LocalFiles:
             raise
         self._sync(file.parent)
 
+    def move(self, path: str, to: str) -> None:
+        """Rename a file; at any instant it has one of the two names."""
+        target = self.root / to
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).rename(target)
+        self._sync(target.parent)
+        self._sync((self.root / path).parent)
+
     def delete(self, path: str) -> None:
         """Delete a file."""
         (self.root / path).unlink(missing_ok=True)
@@ -249,6 +260,13 @@ class ObjectFiles:
         import obstore
 
         obstore.put(self.store, path, data)
+
+    def move(self, path: str, to: str) -> None:
+        """Copy an object, then delete it: at every instant it has one of the two names, or both."""
+        import obstore
+
+        obstore.copy(self.store, path, to)
+        obstore.delete(self.store, path)
 
     def delete(self, path: str) -> None:
         """Delete an object."""

@@ -104,8 +104,24 @@ def committed_at(actions: list[dict[str, Any]], entry: Entry) -> datetime:
     return entry.modified
 
 
-def newest_first(files: Files, log: Log) -> Iterator[tuple[int, list[dict[str, Any]], datetime]]:
-    """Versions with their actions and times, from the newest back."""
+def newest_first(
+    files: Files, log: Log, *, tolerant_below: int = 0
+) -> Iterator[tuple[int, list[dict[str, Any]], datetime]]:
+    """Versions with their actions and times, from the newest back.
+
+    Args:
+        files: Files of the lake.
+        log: The log.
+        tolerant_below: Damaged entries of versions below this one are passed over.
+
+    Raises:
+        Torn: An entry is damaged.
+    """
     for version in sorted(log.entries, reverse=True):
-        actions = read_actions(files, log.name, version)
+        try:
+            actions = read_actions(files, log.name, version)
+        except Torn:
+            if version < tolerant_below:
+                continue
+            raise
         yield version, actions, committed_at(actions, log.entries[version])

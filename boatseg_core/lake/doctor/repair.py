@@ -1,0 +1,153 @@
+"""Repair what can be repaired without a decision; keep a copy of whatever is taken away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import RemoveAction
+
+from boatseg_core.errors import LakeError
+from boatseg_core.lake.commit import Lost, active_files, checkpoint, commit
+from boatseg_core.lake.doctor.finding import Finding
+from boatseg_core.lake.log import list_log
+from boatseg_core.lake.store import Lake
+
+ASIDE = "_doctor"
+"""Folder below the lake's root that holds what was set aside."""
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """One repair.
+
+    Attributes:
+        finding: What was repaired.
+        done: What was done, in a sentence.
+        aside: Where the copies are, below the lake's root.
+    """
+
+    finding: Finding
+    done: str
+    aside: tuple[str, ...] = ()
+
+
+def repair(lake: Lake, findings: Sequence[Finding], *, rewind: bool = False) -> list[Repaired]:
+    """Repair the findings that a repair can get over.
+
+    Each table is left readable or as it was. Nothing is deleted but temporary files of interrupted
+    commits: files are moved below ``_doctor`` with their paths.
+
+    Args:
+        lake: The lake.
+        findings: What :func:`boatseg_core.lake.doctor.examine` found.
+        rewind: Also take a table whose log is broken in the middle back to its last whole version.
+
+    Raises:
+        LakeError: The disk refuses, or a process has written to the table meanwhile.
+    """
+    folder = f"{ASIDE}/{datetime.now(UTC):%Y%m%dT%H%M%S%f}Z"
+    done: list[Repaired] = []
+    for finding in findings:
+        if finding.remedy != "safe" and not (rewind and finding.remedy == "rewind"):
+            continue
+        try:
+            done.append(_one(lake, finding, folder))
+        except (DeltaError, OSError, Lost) as error:
+            raise LakeError(
+                f"table {finding.table} could not be repaired ({finding.what}): {error}"
+            ) from error
+    return done
+
+
+def _one(lake: Lake, finding: Finding, folder: str) -> Repaired:
+    match finding.kind:
+        case "torn_commit" | "gap":
+            return _rewind(lake, finding, folder)
+        case "bad_checkpoint":
+            return _checkpoint(lake, finding, folder)
+        case "bad_pointer":
+            return Repaired(finding, "set aside", _aside(lake, finding.paths, folder))
+        case "leftover":
+            for path in finding.paths:
+                lake.files.delete(path)
+            return Repaired(finding, f"{len(finding.paths)} temporary files deleted")
+        case "missing_file" | "corrupt_file":
+            return _drop_file(lake, finding, folder)
+    raise AssertionError(f"nothing is known to repair {finding.kind}")
+
+
+def _aside(lake: Lake, paths: Sequence[str], folder: str) -> tuple[str, ...]:
+    moved = []
+    for path in paths:
+        lake.files.move(path, f"{folder}/{path}")
+        moved.append(f"{folder}/{path}")
+    return tuple(moved)
+
+
+def _rewind(lake: Lake, finding: Finding, folder: str) -> Repaired:
+    """Set aside a version and all later ones, the newest first: the rest is always a whole log."""
+    assert finding.version is not None
+    log = list_log(lake.files, finding.table)
+    paths = [
+        entry.path
+        for version in sorted({*log.entries, *log.checkpoints}, reverse=True)
+        if version >= finding.version
+        for entry in [
+            *log.checkpoints.get(version, []),
+            *([log.entries[version]] if version in log.entries else []),
+        ]
+    ]
+    if finding.remedy == "safe" and len(paths) > 1:
+        raise Lost("the log has grown since it was looked at")
+    if log.pointer is not None and any("checkpoint" in path for path in paths):
+        paths.insert(0, log.pointer.path)
+    moved = _aside(lake, paths, folder)
+    if finding.version == 0:
+        return Repaired(finding, "set aside; the table is created by its next writer", moved)
+    return Repaired(finding, f"version {finding.version - 1} is the newest again", moved)
+
+
+def _checkpoint(lake: Lake, finding: Finding, folder: str) -> Repaired:
+    paths = list(finding.paths)
+    log = list_log(lake.files, finding.table)
+    if log.pointer is not None:
+        paths.insert(0, log.pointer.path)  # first: it must never name what is not there
+    moved = _aside(lake, paths, folder)
+    checkpoint(lake.files, finding.table, lake.table(finding.table))
+    return Repaired(finding, "set aside, and a new checkpoint written", moved)
+
+
+def _drop_file(lake: Lake, finding: Finding, folder: str) -> Repaired:
+    """Take a data file out of the table; whoever compares tables then finds its rows missing."""
+    (path,) = finding.paths
+    name = finding.table
+    relative = path.removeprefix(f"{name}/")
+    table = lake.table(name)
+    rows = [r for r in active_files(table).iter_rows(named=True) if r["path"] == relative]
+    if not rows:
+        return Repaired(finding, "nothing to do: no version needs the file any more")
+    (row,) = rows
+    gone = RemoveAction(
+        relative,
+        True,
+        int(time.time() * 1000),
+        row["size_bytes"],
+        {"batch_id": row["partition.batch_id"]} if "partition.batch_id" in row else {},
+    )
+    # One version or none: where somebody commits meanwhile, the file may be needed no longer.
+    version = commit(
+        lake.files,
+        name,
+        table,
+        lambda: lake.table(name),
+        [],
+        removes=lambda _: [gone],
+        metadata={"boatseg.operation": "REPAIR"},
+        attempts=1,
+    )
+    moved = _aside(lake, [path], folder) if finding.kind == "corrupt_file" else ()
+    return Repaired(finding, f"taken out of the table with version {version}", moved)
