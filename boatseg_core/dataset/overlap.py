@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from boatseg_core.dataset.similarity import similar_pairs
 from boatseg_core.imaging.fingerprint import BYTES, TILE, Fingerprints
@@ -25,6 +26,8 @@ MAX_IMAGES: Final = 256
 # lone tile has to be closer, since nothing else speaks for it.
 _MEAN_DISTANCE: Final = 66
 _LONE_DISTANCE: Final = 60
+
+_FLAT: Final = pl.CompatLevel.oldest()  # bytes in one buffer, not as views into many
 
 Index = npt.NDArray[np.int64]
 
@@ -46,13 +49,15 @@ class TileGrid:
     @classmethod
     def of(cls, images: pl.DataFrame) -> TileGrid:
         """Take the tiles out of the columns ``tiles`` and ``width`` of ``raw_images``."""
-        blobs = images["tiles"].fill_null(b"")
-        counts = (blobs.bin.size().to_numpy() // BYTES).astype(np.int64)
-        data = b"".join(blobs.to_list())
+        blobs = images["tiles"].fill_null(b"").rechunk().to_arrow(compat_level=_FLAT)
+        # One buffer with all tiles in a row; of which a slice may be ours.
+        _, ends, data = blobs.cast(pa.large_binary()).buffers()
+        ends = np.frombuffer(ends, dtype=np.int64)[blobs.offset : blobs.offset + len(blobs) + 1]
+        prints = np.frombuffer(data or b"", dtype=np.uint8)[ends[0] : ends[-1]]
         widths = images["width"].fill_null(0).to_numpy().astype(np.int64)
         return cls(
-            prints=np.frombuffer(data, dtype=np.uint8).reshape(-1, BYTES),
-            start=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
+            prints=prints.reshape(-1, BYTES),
+            start=(ends - ends[0]) // BYTES,
             columns=np.maximum(widths // TILE, 1),
         )
 

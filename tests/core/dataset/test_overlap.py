@@ -177,3 +177,22 @@ def test_only_pairs_with_a_new_image_are_listed(cuts: list[Cut]) -> None:
 
     for first, last in pairwise([0, len(prints) // 2, len(prints) - 1, len(prints)]):
         assert pairs(prints, first) == {pair for pair in everything if pair[1] >= first}, last
+
+
+def test_tiles_are_taken_from_any_frame() -> None:
+    """Empty, sliced, in several chunks, with nulls."""
+    rng = np.random.default_rng(6)
+    blobs = [rng.bytes(32 * count) for count in (9, 0, 4, 1, 9)]
+    frame = pl.DataFrame(
+        {"tiles": [*blobs, None], "width": [768, 100, 512, 300, 800, None]},
+        schema={"tiles": pl.Binary, "width": pl.Int32},
+    )
+    chunked = pl.concat([frame[:2], frame[2:]], rechunk=False)
+
+    for part, expected in ((frame, blobs), (frame[2:4], blobs[2:4]), (chunked[1:], blobs[1:])):
+        taken = TileGrid.of(part)
+        assert taken.prints.tobytes() == b"".join(expected)
+        assert taken.start.tolist()[-1] == len(b"".join(expected)) // 32
+    assert TileGrid.of(frame).columns.tolist() == [3, 1, 2, 1, 3, 1]
+    assert TileGrid.of(frame).start.tolist() == [0, 9, 9, 13, 14, 23, 23]
+    assert overlapping_images(TileGrid.of(frame[:0])).shape == (0, 2)
