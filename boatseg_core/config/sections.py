@@ -150,7 +150,10 @@ class Quality(Section):
         0.9, "share", "Images with more all-black or all-white tiles fail.", ge=0, le=1
     )
     min_sharpness: float = setting(
-        0.0, "", "Blurrier images fail (variance of the Laplacian of luminance).", ge=0
+        0.0,
+        "",
+        "Blurrier images fail (variance of the Laplacian of luminance; not known in mode entropy).",
+        ge=0,
     )
     max_pixels: int = setting(
         400_000_000,

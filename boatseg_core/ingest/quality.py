@@ -7,6 +7,7 @@ A verdict is a function of the tables and the settings. The reasons, all that ap
 - ``too_dark``, ``too_bright``, ``too_flat``, ``too_harsh``: mean and standard deviation of its
   luminance;
 - ``blank``, ``blurred``: all-black or all-white tiles, and too little detail;
+- ``sharpness_unknown``: there is a floor, and the image was read in mode entropy, which cannot say;
 - ``duplicate``: the same bytes are there under another name, see :mod:`.duplicates`.
 """
 
@@ -121,6 +122,8 @@ def judge(
         "too_harsh": pl.col("contrast") > q.max_contrast,
         "blank": blank > q.max_blank_share,
         "blurred": pl.col("sharpness") < q.min_sharpness,
+        # A criterion that cannot be judged is not met: nothing passes because nobody looked.
+        "sharpness_unknown": pl.col("sharpness").is_null() & (q.min_sharpness > 0),
         DUPLICATE: pl.col("duplicate_of").is_not_null(),
     }
     reasons = pl.concat_list(

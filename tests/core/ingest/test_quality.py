@@ -86,6 +86,13 @@ def test_a_picture_too_large_for_32_bits_of_pixels() -> None:
     assert reasons(quality, width=65_536, height=65_536) == ["too_many_pixels"]
 
 
+def test_a_sharpness_nobody_measured_does_not_pass_a_floor() -> None:
+    unknown = pl.DataFrame([GOOD]).with_columns(sharpness=pl.lit(None, pl.Float32))
+
+    assert judge(unknown, Quality())["reasons"].to_list() == [[]]
+    assert judge(unknown, Quality(min_sharpness=5))["reasons"].to_list() == [["sharpness_unknown"]]
+
+
 def test_a_duplicate_fails_beside_its_other_reasons() -> None:
     measured = pl.DataFrame([GOOD, GOOD | {"image_id": "b.jpg", "brightness": 0.0}])
     found = pl.DataFrame([{"image_id": "b.jpg", "batch_id": "b1", "duplicate_of": "a.jpg"}])
