@@ -73,8 +73,6 @@ class LocalPipeline:
         while True:
             # Somebody is waiting for the answer: what has just failed is tried again at once.
             tick = look(self.instance, self.boatseg, warn=self.say, patient=False)
-            if not isinstance(tick, dg.SensorResult):
-                break
             for addition in tick.dynamic_partitions_requests or []:
                 self.instance.add_dynamic_partitions(
                     addition.partitions_def_name, list(addition.partition_keys)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import stat
-from pathlib import Path
-from typing import Any
-
 import polars as pl
 
 from boatseg_core.config import Settings
-from boatseg_core.ingest.bronze import GONE
-from boatseg_core.ingest.discover import root_of
+from boatseg_core.ingest.sources import NOT_FINAL, is_back, open_source
 from boatseg_core.lake import Lake
+from boatseg_core.lake.snapshot import Snapshot
 
 
 def sealed_batches(lake: Lake) -> dict[str, int]:
@@ -40,36 +36,39 @@ def returned_batches(lake: Lake, settings: Settings) -> list[str]:
 
     Args:
         lake: The lake.
-        settings: Landing folder.
+        settings: Landing folder or bucket.
 
     Raises:
-        InputError: The ledger names a landing folder that is not a path.
+        InputError: The ledger names a source that is none.
     """
-    gone = lake.scan("quarantine").filter(pl.col("reason").is_in(GONE))
+    return returned(gone_files(Snapshot(lake)), settings)
+
+
+def gone_files(snapshot: Snapshot) -> pl.DataFrame:
+    """Rows of the ledger whose files were not what had been sealed when they were to be read."""
     keys = ["batch_id", "source", "path"]
-    wanted = gone.select(keys).collect()
+    gone = snapshot.scan("quarantine").filter(pl.col("reason").is_in(NOT_FINAL)).select(keys)
+    wanted = gone.collect(engine="streaming")
     if wanted.is_empty():
-        return []
-    sealed = lake.scan("files").select(*keys, "size_bytes", "mtime_ns")
-    rows = sealed.join(wanted.lazy(), on=keys, how="semi").collect()
-    return sorted(
-        {
-            row["batch_id"]
-            for row in rows.iter_rows(named=True)
-            if _is_back(root_of(row["source"], settings) / row["path"], row)
-        }
-    )
+        return wanted
+    sealed = snapshot.scan("files").join(wanted.lazy(), on=keys, how="semi")
+    return sealed.collect(engine="streaming")
 
 
-def _is_back(file: Path, sealed: dict[str, Any]) -> bool:
-    try:
-        found = file.stat()
-    except OSError:  # not there, or not to be reached: not back yet
-        return False
-    return stat.S_ISREG(found.st_mode) and (found.st_size, found.st_mtime_ns) == (
-        sealed["size_bytes"],
-        sealed["mtime_ns"],
-    )
+def returned(gone: pl.DataFrame, settings: Settings) -> list[str]:
+    """Batches with a file that is back; see :func:`returned_batches`.
+
+    Args:
+        gone: Rows of the ledger, as :func:`gone_files` has them.
+        settings: Landing folder or bucket.
+    """
+    found: set[str] = set()
+    for (name,), rows in () if gone.is_empty() else gone.group_by("source"):
+        source = open_source(str(name), settings)
+        for row in rows.sort("batch_id", "path").iter_rows(named=True):
+            if row["batch_id"] not in found and is_back(source, row):
+                found.add(row["batch_id"])
+    return sorted(found)
 
 
 def missing_files(lake: Lake, batch_id: str) -> list[str]:

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from support.pictures import drop
 from support.scenes import write_scenes
+from support.ticks import execute, requests, said, tick
 
 from boatseg_core.config import Settings
 from boatseg_core.lake import Lake
@@ -17,35 +18,6 @@ from boatseg_dagster.definitions import build_defs
 from boatseg_dagster.liveness import PROCESS_TAG, this_process
 from boatseg_dagster.resources import Boatseg
 from boatseg_dagster.schedules import hourly_scoring, nightly_backfill, nightly_rescoring
-from boatseg_dagster.sensors import landing_sensor
-
-
-def tick(instance: dg.DagsterInstance, boatseg: Boatseg) -> dg.SensorResult | dg.SkipReason:
-    context = dg.build_sensor_context(instance=instance, resources={"boatseg": boatseg})
-    result = landing_sensor(context)
-    if isinstance(result, dg.SensorResult):
-        for addition in result.dynamic_partitions_requests or []:
-            instance.add_dynamic_partitions(
-                addition.partitions_def_name, list(addition.partition_keys)
-            )
-    assert isinstance(result, dg.SensorResult | dg.SkipReason)
-    return result
-
-
-def requests(result: dg.SensorResult | dg.SkipReason) -> list[tuple[str | None, str | None]]:
-    if isinstance(result, dg.SkipReason):
-        return []
-    return [(request.job_name, request.partition_key) for request in result.run_requests or []]
-
-
-def execute(
-    instance: dg.DagsterInstance, boatseg: Boatseg, job: str, batch: str | None = None
-) -> dg.ExecuteInProcessResult:
-    return (
-        build_defs(boatseg)
-        .resolve_job_def(job)
-        .execute_in_process(instance=instance, partition_key=batch, raise_on_error=False)
-    )
 
 
 def test_labels_come_first_then_every_batch_then_nothing(
@@ -64,8 +36,8 @@ def test_labels_come_first_then_every_batch_then_nothing(
     assert lake.read("gold_dataset").height == 25
 
     third = tick(instance, boatseg)
-    assert isinstance(third, dg.SkipReason)
-    assert "25 files listed, 25 known" in str(third.skip_message)
+    assert not third.run_requests
+    assert "25 files listed, 25 known" in said(third)
 
 
 def test_a_request_that_was_lost_is_made_again(
