@@ -13,14 +13,20 @@ _KEYS = ["image_id", "batch_id"]
 
 
 def incomplete_gold_rows(lake: Lake, batch_id: str) -> list[str]:
-    """Names of a batch's gold rows with no image or no mask bytes; streamed."""
+    """Names of a batch's gold rows that lack image or mask bytes, a passed verdict or a label.
+
+    Streamed. Rows that an older boatseg wrote do not say whether they passed and are labelled: they
+    are not held to it.
+    """
     names: list[str] = []
-    for rows in lake.batches("gold_dataset", ["image_id", "image", "mask"], batch_id=batch_id):
+    columns = ["image_id", "image", "mask", "passed", "labelled"]
+    for rows in lake.batches("gold_dataset", columns, batch_id=batch_id):
         empty = pc.or_(
             pc.less(pc.fill_null(pc.binary_length(rows["image"]), 0), 1),
             pc.less(pc.fill_null(pc.binary_length(rows["mask"]), 0), 1),
         )
-        names += rows.filter(empty)["image_id"].to_pylist()
+        admitted = pc.and_(*(pc.fill_null(rows[name], True) for name in ("passed", "labelled")))
+        names += rows.filter(pc.or_(empty, pc.invert(admitted)))["image_id"].to_pylist()
     return sorted(names)
 
 

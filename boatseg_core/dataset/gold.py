@@ -48,7 +48,8 @@ def build_gold(
 ) -> GoldSummary:
     """Join a batch's images, masks, verdicts and groups, and replace the batch in gold.
 
-    The narrow side is decided first; pictures are then streamed once, in small batches.
+    The narrow side (masks are a kilobyte each) is decided first; pictures are then streamed once,
+    in small batches.
 
     Args:
         lake: The lake.
@@ -59,14 +60,7 @@ def build_gold(
     pinned = dict(versions or {})
     plan = _plan(lake, batch_id, pinned)
     chosen = plan.filter(pl.col("left_out").is_null())
-    masks = lake.read(
-        "rasterized_masks",
-        ["image_id", "mask"],
-        batch_id=batch_id,
-        version=pinned.get("rasterized_masks"),
-    )
-    facts = _facts(chosen.join(masks, on="image_id", how="inner"))
-    stream = _rows(lake, batch_id, pinned.get("raw_images"), facts)
+    stream = _rows(lake, batch_id, pinned.get("raw_images"), _facts(chosen))
     version = lake.replace_batch(
         "gold_dataset", batch_id, pa.RecordBatchReader.from_batches(_SCHEMA, stream)
     )
@@ -114,7 +108,7 @@ def _plan(lake: Lake, batch_id: str, pinned: Mapping[str, int]) -> pl.DataFrame:
         .collect()
     )
     images = read("raw_images", ["width", "height", "brightness", "contrast", "sha256"])
-    masks = read("rasterized_masks", ["rejected_rows", *_FROM_MASK, *_MASK_SIZE])
+    masks = read("rasterized_masks", ["mask", "rejected_rows", *_FROM_MASK, *_MASK_SIZE])
     return (
         images.join(
             read("image_quality", ["passed", "criteria", "duplicate_of"]), on="image_id", how="left"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 
 import numpy as np
@@ -21,7 +22,7 @@ from boatseg_core.ingest.quality import judge_batch
 from boatseg_core.ingest.seal import seal
 from boatseg_core.labels.build import rasterize_batch
 from boatseg_core.labels.ingest import load
-from boatseg_core.lake import Lake
+from boatseg_core.lake import TABLES, Lake
 
 
 def boat(x: int, y: int, size: int = 20) -> np.ndarray:
@@ -93,6 +94,71 @@ def test_what_is_left_out_is_counted_with_its_reason(filled: Lake, settings: Set
     assert summary.boats == 3
     assert incomplete_gold_rows(filled, batch) == []
     assert leaking_groups(filled) == []
+
+
+def test_a_duplicate_is_left_out_under_its_own_reason(filled: Lake, settings: Settings) -> None:
+    drop(settings.images_folder, "copy.jpg", (settings.images_folder / "03.jpg").read_bytes())
+    write_labels(settings, {"copy.jpg": [rle.encode(boat(10, 10))]}, "copy.csv")
+    (second,) = build(filled, settings)
+
+    summary = build_gold(filled, second)
+
+    assert (summary.rows, summary.left_out) == (0, {"duplicate": 1})
+
+
+def test_gold_says_what_its_rows_were_admitted_by(filled: Lake, settings: Settings) -> None:
+    rows = filled.read("gold_dataset").sort("image_id")
+    verdicts = filled.read("image_quality", ["image_id", "criteria"])
+    masks = filled.read("rasterized_masks")
+
+    assert rows["passed"].all() and rows["labelled"].all()
+    assert (
+        rows["criteria"].to_list() == rows.join(verdicts, on="image_id")["criteria_right"].to_list()
+    )
+    assert (rows["label_version"] == 1).all() and rows["batch_id"].n_unique() == 1
+    # Whatever the masks and gold have in common is the same in both, to the last list.
+    shared = [name for name in masks.columns if name in rows.columns]
+    same = masks.select(shared).filter(pl.col("image_id").is_in(rows["image_id"].to_list()))
+    assert {"boat_centroids", "boat_orientations", "boat_boxes", "boat_areas"} <= set(shared)
+    assert same.sort("image_id").equals(rows.select(shared))
+
+
+@pytest.mark.parametrize(
+    "broken", [{"mask": b""}, {"image": None}, {"passed": False}, {"labelled": False}]
+)
+def test_rows_that_do_not_belong_into_gold_are_named(
+    filled: Lake, broken: dict[str, object]
+) -> None:
+    (batch,) = filled.counts("gold_dataset")
+    assert incomplete_gold_rows(filled, batch) == []
+    rows = filled.read("gold_dataset", TABLES["gold_dataset"].schema.names)
+    ((name, value),) = broken.items()
+    damaged = (
+        pl.when(pl.col("image_id") == "05.jpg")
+        .then(pl.lit(value, dtype=rows.schema[name]))
+        .otherwise(pl.col(name))
+    )
+    filled.replace_batch("gold_dataset", batch, rows.with_columns(damaged.alias(name)))
+
+    assert incomplete_gold_rows(filled, batch) == ["05.jpg"]
+
+
+def test_pictures_stay_with_their_facts_when_rows_are_left_out_and_out_of_order(
+    filled: Lake, settings: Settings
+) -> None:
+    (batch,) = filled.counts("gold_dataset")
+    raw = filled.read("raw_images", TABLES["raw_images"].schema.names).sort(
+        "sha256", descending=True
+    )
+    filled.replace_batch("raw_images", batch, raw)
+
+    build_gold(filled, batch)
+
+    gold = filled.read("gold_dataset", ["image_id", "image", "sha256", "boat_count"])
+    for image_id, image, sha256, _ in gold.iter_rows():
+        assert image == (settings.images_folder / image_id).read_bytes()
+        assert hashlib.sha256(image).hexdigest() == sha256
+    assert dict(gold.select("image_id", "boat_count").iter_rows())["03.jpg"] == 2
 
 
 def test_nothing_is_outstanding_after_a_build(filled: Lake, settings: Settings) -> None:
