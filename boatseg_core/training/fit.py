@@ -89,6 +89,7 @@ def train(
         Predictor.load(folder),
         gold,
         **_bounds(settings),
+        usual_area=settings.predict.min_area,
         limit=chosen.valid_images,
         threads=chosen.threads,
     )

@@ -63,6 +63,7 @@ def choose_operating_point(
     *,
     min_areas: Sequence[int] = MIN_AREAS,
     necks: Sequence[float] = NECKS,
+    usual_area: int = 30,
     limit: int = 0,
     threads: int = 0,
 ) -> OperatingPoint:
@@ -71,14 +72,16 @@ def choose_operating_point(
     Each image goes through the graph once, and its regions are found once a threshold: a sieve only
     decides which of them count. Threshold and sieve are those with the best
     :func:`~boatseg_core.metrics.iou.selection_score`; of equal ones the highest threshold, which
-    raises the fewest false alarms, then the smallest sieve, which loses the fewest boats. Splitting
-    moves no pixel, so it is judged by F2 at that point; of equal ones the one that cuts least.
+    raises the fewest false alarms, then the sieve nearest to ``usual_area``. Splitting moves no
+    pixel, so it is judged by F2 at that point: the one that cuts least and is not worse than the
+    best by more than a standard error.
 
     Args:
         predictor: The exported model.
         gold: The data set.
         min_areas: Smallest areas to try, in pixels.
         necks: Values of ``split_neck`` to try.
+        usual_area: Sieve to keep to where the images do not say which is better.
         limit: Most images; 0 for all.
         threads: Decoding threads; 0 for one per core.
     """
@@ -104,15 +107,36 @@ def choose_operating_point(
         images += 1
     metrics = {point: accumulator.compute() for point, accumulator in table.items()}
     threshold, area = max(
-        metrics, key=lambda point: (selection_score(metrics[point]), point[0], -point[1])
+        metrics,
+        key=lambda point: (selection_score(metrics[point]), point[0], -abs(point[1] - usual_area)),
     )
     step = THRESHOLDS.index(threshold)
     by_neck = {
-        neck: (plain + sum(one.f2(step, area, neck) for one in remembered)) / max(images, 1)
-        for neck in sorted(set(necks))
+        neck: np.array([one.f2(step, area, neck) for one in remembered]) for neck in sorted(necks)
     }
-    neck = max(by_neck, key=lambda neck: (by_neck[neck], -neck))
-    return OperatingPoint(threshold, area, neck, metrics, by_neck)
+    return OperatingPoint(
+        threshold,
+        area,
+        _least(by_neck, images),
+        metrics,
+        {neck: float((plain + scores.sum()) / max(images, 1)) for neck, scores in by_neck.items()},
+    )
+
+
+def _least(by_neck: dict[float, npt.NDArray[np.float64]], images: int) -> float:
+    """The least cutting that is not clearly worse than the best.
+
+    A handful of images decide, so chance would choose: by the one-standard-error rule (Breiman et
+    al. 1984, section 3.4.3) the best has to be better by more than the standard error of the
+    difference, image by image.
+    """
+    best = max(by_neck, key=lambda neck: (by_neck[neck].sum(), -neck))
+    for neck, scores in by_neck.items():
+        gain = np.zeros(max(images, 1))  # images without any region do not differ
+        gain[: len(scores)] = by_neck[best] - scores
+        if gain.mean() <= gain.std(ddof=min(1, len(gain) - 1)) / math.sqrt(len(gain)):
+            return neck
+    return best
 
 
 def measure(

@@ -103,7 +103,14 @@ def _thresholds(axes: Axes, facts: Mapping[str, Any], noun: str) -> None:
     axes.set_xlabel("threshold (probability)", fontsize=8.5, color=_SOFT)
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.02, 1.04)
-    axes.legend(fontsize=8, frameon=False, labelcolor=_INK)
+    axes.legend(
+        fontsize=8,
+        frameon=False,
+        labelcolor=_INK,
+        ncols=2,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.12),
+    )
 
 
 def _reliability(axes: Axes, found: Mapping[str, Any], heading: str, noun: str) -> None:
@@ -142,8 +149,7 @@ def _sizes(axes: Axes, sizes: Sequence[Mapping[str, Any]], noun: str) -> None:
     _style(axes, f"By size of the {noun}", grid="y")
     labels = []
     for place, row in enumerate(sizes):
-        below = f"–{row['below'] - 1:,}" if row["below"] is not None else "+"
-        labels.append(f"{row['from']:,}{below} px\n{row['objects']:,}")
+        labels.append(f"{row['from']:,} +\n({row['objects']:,})")
         if row["recall"] is None:
             continue
         first = place == next(i for i, r in enumerate(sizes) if r["recall"] is not None)
@@ -159,7 +165,8 @@ def _sizes(axes: Axes, sizes: Sequence[Mapping[str, Any]], noun: str) -> None:
                 color=colour,
                 label=label if first else None,
             )
-    axes.set_xticks(range(len(sizes)), labels, fontsize=8)
+    axes.set_xticks(range(len(sizes)), labels, fontsize=8.5)
+    axes.set_xlabel(f"area from, pixels (and how many {noun}s)", fontsize=8.5, color=_SOFT)
     axes.set_ylim(0, 1.18)
     if any(row["recall"] is not None for row in sizes):
         axes.legend(fontsize=8, frameon=False, labelcolor=_INK, ncols=3, loc="upper left")
