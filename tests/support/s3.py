@@ -116,6 +116,7 @@ def start(folder: Path) -> tuple[S3Server, subprocess.Popen[bytes]]:
         f"-s3.config={config}",
         "-s3.iam=false",
         "-s3.port.iceberg=0",
+        "-s3.port.lance=0",  # its default port is one for all servers of a machine
         *(f"-{name}={port}" for name, port in zip(names, ports, strict=True)),
     ]
     with (folder / "weed.log").open("wb") as log:
