@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from boatseg_core.lake.commit import log_entry
 from boatseg_core.lake.files import Entry, Files
 
@@ -125,3 +127,18 @@ def newest_first(
                 continue
             raise
         yield version, actions, committed_at(actions, log.entries[version])
+
+
+def transactions(files: Files, log: Log) -> list[str]:
+    """Names of all application transactions of a log that can be replayed, sorted."""
+    base = max(log.checkpoints, default=-1)
+    found: set[str] = set()
+    for entry in log.checkpoints.get(base, []):
+        with pq.ParquetFile(files.source(entry.path)) as file:
+            column = file.read(columns=["txn.appId"]).column("txn")
+        found |= {value["appId"] for value in column.to_pylist() if value and value["appId"]}
+    for version in log.entries:
+        if version > base:
+            actions = read_actions(files, log.name, version)
+            found |= {action["txn"]["appId"] for action in actions if "txn" in action}
+    return sorted(found)

@@ -111,15 +111,16 @@ def _tombstones(files: Files, path: str) -> set[str]:
     if not path.endswith(".parquet"):
         return set()
     try:
-        table = pq.read_table(files.source(path), columns=["add.path", "remove.path"])
+        with pq.ParquetFile(files.source(path)) as file:
+            table = file.read(columns=["add.path", "remove.path"])
     except (OSError, pa.ArrowException):  # reported for itself
         return set()
-    found: set[str] = set()
-    for column in table.columns:
-        for value in column.to_pylist():
-            if value and value.get("path"):
-                found.add(value["path"])
-    return found
+    return {
+        value["path"]
+        for column in table.columns
+        for value in column.to_pylist()
+        if value and value["path"]
+    }
 
 
 def _bad(files: Files, path: str, row: dict[str, Any], size: int, *, deep: bool) -> str:

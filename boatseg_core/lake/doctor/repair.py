@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from deltalake import CommitProperties, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import RemoveAction
 
 from boatseg_core.errors import LakeError
 from boatseg_core.lake.commit import Lost, active_files, checkpoint, commit
 from boatseg_core.lake.doctor.finding import Finding
-from boatseg_core.lake.log import list_log
+from boatseg_core.lake.log import list_log, transactions
 from boatseg_core.lake.store import Lake
 
 ASIDE = "_doctor"
@@ -121,6 +122,18 @@ def _checkpoint(lake: Lake, finding: Finding, folder: str) -> Repaired:
     return Repaired(finding, "set aside, and a new checkpoint written", moved)
 
 
+def _forgotten(lake: Lake, name: str) -> list[Transaction] | None:
+    """Transactions taken back with the rows they stood for, so that these can be appended again.
+
+    Only of ``label_files``: its rows are made again from files whose content is known by then to
+    be in ``raw_masks``. The ledger of images is listed again under new transactions.
+    """
+    if name != "label_files":
+        return None
+    names = transactions(lake.files, list_log(lake.files, name))
+    return [Transaction(app_id, 0) for app_id in names]
+
+
 def _drop_file(lake: Lake, finding: Finding, folder: str) -> Repaired:
     """Take a data file out of the table; whoever compares tables then finds its rows missing."""
     (path,) = finding.paths
@@ -146,7 +159,11 @@ def _drop_file(lake: Lake, finding: Finding, folder: str) -> Repaired:
         lambda: lake.table(name),
         [],
         removes=lambda _: [gone],
-        metadata={"boatseg.operation": "REPAIR"},
+        app=lambda _: CommitProperties(
+            custom_metadata={"boatseg.operation": "REPAIR"},
+            app_transactions=_forgotten(lake, name),
+            max_commit_retries=0,
+        ),
         attempts=1,
     )
     moved = _aside(lake, [path], folder) if finding.kind == "corrupt_file" else ()

@@ -13,7 +13,7 @@ import pytest
 
 from boatseg_core.lake import TABLES, Column, Lake, TableSpec
 from boatseg_core.lake.sql import query
-from tests.support.lakes import grow_and_append
+from support.lakes import grow_and_append
 
 NEW = (
     Column("shade", pa.string(), "A column of tomorrow."),

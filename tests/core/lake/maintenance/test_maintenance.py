@@ -17,7 +17,7 @@ from boatseg_core.lake import TABLES, Lake
 from boatseg_core.lake.commit import CHECKPOINT_EVERY, active_files
 from boatseg_core.lake.log import list_log
 from boatseg_core.lake.maintenance import checkpoint, optimize, vacuum
-from tests.support.ageing import age
+from support.ageing import age
 
 
 @pytest.fixture
