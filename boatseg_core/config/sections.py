@@ -314,7 +314,7 @@ class Train(Section):
     )
     learning_rate: float = setting(1e-3, "", "Peak of the one-cycle schedule.", gt=0)
     weight_decay: float = setting(1e-3, "", "AdamW's decay.", ge=0)
-    loss: Literal["bce_dice", "focal_dice"] = setting(
+    loss: Literal["bce_dice", "focal_dice", "lovasz", "tversky"] = setting(
         "bce_dice", "", "What the training minimises."
     )
     precision: Literal["auto", "32", "bf16"] = setting(

@@ -15,15 +15,22 @@ def build_loss(name: str) -> nn.Module:
     """Make the loss that ``train.loss`` names.
 
     Args:
-        name: ``bce_dice`` or ``focal_dice``.
+        name: ``bce_dice``, ``focal_dice``, ``tversky`` or ``lovasz``.
 
     Raises:
         ValueError: There is no such loss.
     """
     from boatseg_core.training.losses.bce_dice import BceDiceLoss
     from boatseg_core.training.losses.focal_dice import FocalDiceLoss
+    from boatseg_core.training.losses.lovasz import LovaszHingeLoss
+    from boatseg_core.training.losses.tversky import TverskyLoss
 
-    losses: dict[str, type[nn.Module]] = {"bce_dice": BceDiceLoss, "focal_dice": FocalDiceLoss}
+    losses: dict[str, type[nn.Module]] = {
+        "bce_dice": BceDiceLoss,
+        "focal_dice": FocalDiceLoss,
+        "lovasz": LovaszHingeLoss,
+        "tversky": TverskyLoss,
+    }
     if name not in losses:
         raise ValueError(f"unknown loss {name!r}: choose one of {sorted(losses)}")
     return losses[name]()
