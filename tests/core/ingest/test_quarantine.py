@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from support.batches import build, changed
 from support.pictures import drop, encoded, texture
+from support.s3 import S3Server
 
-from boatseg_core.config import Settings
+from boatseg_core.config import Settings, load_settings
 from boatseg_core.errors import InputError
 from boatseg_core.ingest.completeness import completeness
 from boatseg_core.ingest.export import export, safe_name
@@ -245,3 +246,51 @@ def test_members_of_archives_and_archives_are_exported(
         "pack.zip/in/bad.jpg": b"no picture at all",
         "pack.zip/in/cut.png": BIG[:5000],
     }
+
+
+def test_a_bucket_is_quarantined_retried_and_exported_like_a_folder(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    import obstore
+
+    name = s3.bucket()
+    store = s3.store(name)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("bad.jpg", b"no picture at all")
+        archive.writestr("good.jpg", encoded(texture(3)))
+    for key, data in {
+        "in/good.jpg": encoded(texture(1)),
+        "in/sub/big.png": BIG,
+        "in/empty.jpg": b"",
+        "in/pack.zip": packed.getvalue(),
+    }.items():
+        obstore.put(store, key, data)
+    settings = load_settings(
+        home=tmp_path / "s3-home",
+        storage_options=s3.storage_options,
+        landing={"images": f"s3://{name}/in", "settle_seconds": 0},
+    )
+    lake = Lake.from_settings(settings)
+    build(lake, careful(settings))
+    rows = refused(lake)
+    assert rows["path"].to_list() == ["empty.jpg", "pack.zip/bad.jpg", "sub/big.png"]
+
+    done = export(lake, settings, rows, tmp_path / "out")
+    entries = json.loads((done.folder / "manifest.json").read_text())
+    read = {e["path"]: (done.folder / e["file"]).read_bytes() for e in entries}
+    assert read == {
+        "empty.jpg": b"",
+        "pack.zip/bad.jpg": b"no picture at all",
+        "sub/big.png": BIG,
+    }
+
+    again = {e.path: e.reason for e in retry(lake, settings, rows)}
+    assert again == {
+        "empty.jpg": "empty",
+        "pack.zip/bad.jpg": "not_an_image",
+        "sub/big.png": None,
+    }
+    obstore.put(store, "in/empty.jpg", encoded(texture(8)))
+    (changed_since,) = retry(lake, settings, refused(lake, paths=["empty.jpg"]))
+    assert "changed since" in changed_since.message and not changed_since.read
