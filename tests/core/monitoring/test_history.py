@@ -143,9 +143,7 @@ def test_one_odd_batch_in_the_history_does_not_hide_the_next() -> None:
 
 @pytest.mark.parametrize(("first", "second"), [(40, 60), (200, 1000), (35, 2000)])
 @pytest.mark.parametrize("distance", [0.1, 0.2, 0.3, 0.4])
-def test_the_p_value_agrees_with_scipys_exact_one(
-    first: int, second: int, distance: float
-) -> None:
+def test_the_p_value_agrees_with_scipys_exact_one(first: int, second: int, distance: float) -> None:
     stats = pytest.importorskip("scipy.stats")
     # A pair of samples at this distance: the second evenly spread, the first moved up.
     step = round(distance * first)
