@@ -24,6 +24,9 @@ CATALOGUE = {
     ),
     "data": Entry("Make scenes to learn from.", _DATA, f"{_CLI}.data:data"),
     "ingest": Entry("Take in new images and labels, up to gold.", _DATA, f"{_CLI}.ingest:ingest"),
+    "labels": Entry(
+        "Label files, their issues, and the way back.", _DATA, f"{_CLI}.labels:labels"
+    ),
     "quarantine": Entry(
         "Files that were refused: list, retry, export.", _DATA, f"{_CLI}.quarantine:quarantine"
     ),

@@ -16,7 +16,9 @@ _COLUMNS = ("label_id", "by_stem", "label_version", "source_file")
 _FULL_NAME, _FILE_NAME, _FULL_STEM, _FILE_STEM = 4, 3, 2, 1
 
 
-def labels_by_file(lake: Lake, versions: Mapping[str, int] | None = None) -> pl.DataFrame:
+def labels_by_file(
+    lake: Lake, versions: Mapping[str, int] | None = None, *, up_to: int | None = None
+) -> pl.DataFrame:
     """Find the newest label version of every image name in every label file.
 
     Rows count once their file is in the ledger. Only narrow columns are read.
@@ -24,6 +26,7 @@ def labels_by_file(lake: Lake, versions: Mapping[str, int] | None = None) -> pl.
     Args:
         lake: The lake.
         versions: Delta versions to pin, by table.
+        up_to: Highest label version that counts; by default all do.
 
     Returns:
         ``label_id`` (image name as labels have it), ``by_stem`` (whether its ending is missing),
@@ -34,9 +37,11 @@ def labels_by_file(lake: Lake, versions: Mapping[str, int] | None = None) -> pl.
     ledger = lake.scan("label_files", pins.get("label_files")).select(
         "label_version", pl.coalesce("source_file", file_name).alias("source_file")
     )
+    rows = lake.scan("raw_masks", pins.get("raw_masks"))
+    if up_to is not None:
+        rows = rows.filter(pl.col("label_version") <= up_to)
     return (
-        lake.scan("raw_masks", pins.get("raw_masks"))
-        .select(
+        rows.select(
             pl.col("image_id").alias("label_id"),
             pl.col("by_stem").fill_null(False),
             "label_version",

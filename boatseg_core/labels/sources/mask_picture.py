@@ -38,6 +38,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 MAX_OBJECTS = 65_535
 """A picture with more values or regions is noise, or not a mask."""
 
+INSTANCES = ("boatseg", "instances")
+"""Text chunk of a PNG that ``boatseg labels export`` wrote with one value per object."""
+
 Values = Literal["auto", "values", "components"]
 _FORMATS = ("PNG", "JPEG", "TIFF")
 
@@ -92,7 +95,9 @@ def read_mask(
     Raises:
         InputError: See :meth:`MaskPicture.rows`.
     """
-    pixels, lossy = _pixels(data, where, limit)
+    pixels, lossy, said = _pixels(data, where, limit)
+    if said and values == "auto":
+        values = "values"
     height, width = pixels.shape
     found = _objects(pixels, lossy, values)
     if len(found) > MAX_OBJECTS:
@@ -104,8 +109,11 @@ def read_mask(
     ]
 
 
-def _pixels(data: bytes, where: str, limit: int) -> tuple[npt.NDArray[np.uint32], bool]:
-    """Decode to one number a pixel, 0 for background; and whether they are a JPEG's."""
+def _pixels(data: bytes, where: str, limit: int) -> tuple[npt.NDArray[np.uint32], bool, bool]:
+    """Decode to one number a pixel, 0 for background.
+
+    Also says whether they are a JPEG's, and whether the file says that a value is an object.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
             if opened.width * opened.height > limit:
@@ -113,14 +121,15 @@ def _pixels(data: bytes, where: str, limit: int) -> tuple[npt.NDArray[np.uint32]
                     f"{where} is {opened.width}x{opened.height}, more than {limit} pixels"
                 )
             lossy = opened.format == "JPEG"
+            said = opened.info.get(INSTANCES[0]) == INSTANCES[1]
             image = ImageOps.exif_transpose(opened)
             if lossy:
-                return np.asarray(image.convert("L")).astype(np.uint32), True
+                return np.asarray(image.convert("L")).astype(np.uint32), True, False
             if image.mode in ("1", "L", "P") or image.mode.startswith("I"):
                 numbers = np.asarray(image)
                 if numbers.min(initial=0) < 0:
                     raise InputError(f"{where} has negative values: it is no mask")
-                return numbers.astype(np.uint32), False
+                return numbers.astype(np.uint32), False, said
             if image.mode not in ("LA", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
                 raise InputError(f"{where} has pixels of the kind {image.mode}: it is no mask")
             rgba = np.asarray(image.convert("RGBA")).astype(np.uint32)
@@ -128,7 +137,7 @@ def _pixels(data: bytes, where: str, limit: int) -> tuple[npt.NDArray[np.uint32]
             grey = (rgba[..., 0] == rgba[..., 1]) & (rgba[..., 1] == rgba[..., 2])
             if grey.all():
                 colour = rgba[..., 0]
-            return np.where(rgba[..., 3] > 0, colour, 0).astype(np.uint32), False
+            return np.where(rgba[..., 3] > 0, colour, 0).astype(np.uint32), False, said
     except UnidentifiedImageError as error:
         raise InputError(f"{where} is no PNG, JPEG or TIFF") from error
     except (InputError, MemoryError):
