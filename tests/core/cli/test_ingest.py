@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from boatseg_core.cli import ingest as command
+from boatseg_core.cli.ingest_steps import STEPS
 from boatseg_core.config import load_settings
 from boatseg_core.dataset.staleness import outdated_batches
 from boatseg_core.lake import Lake
@@ -60,7 +60,7 @@ def test_an_interrupted_run_is_taken_up(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setitem(command._STEPS, "joining gold", interrupted)
+        patch.setitem(STEPS, "joining gold", interrupted)
         assert boatseg("ingest").exit_code == 130
     assert not lake_of(copy).exists("gold_dataset")
     result = boatseg("ingest")

@@ -1,0 +1,169 @@
+"""The steps from files to gold, and what each outdated batch needs of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from boatseg_core.cli import screen
+
+if TYPE_CHECKING:
+    from boatseg_core.config import Settings
+    from boatseg_core.lake import Lake
+
+
+@dataclass
+class Totals:
+    """What was done to all batches together.
+
+    Attributes:
+        batches: Batches built, and why.
+        images: Rows of ``raw_images`` written, in these batches.
+        bytes_read: Their size.
+        kept: Of these, rows kept although the file is gone or changed.
+        judged: Images judged.
+        passed: Of these, images that meet every criterion of quality.
+        refused: Path and message of each refused file.
+        counts: Counters by what is counted: ``quarantined``, ``unmet``, ``issues``, ``splits``,
+            ``left_out``.
+        masks: Labelled images.
+        unlabelled: Images without a label.
+        gold: Rows of gold.
+        boats: Objects in them.
+    """
+
+    batches: dict[str, str] = field(default_factory=dict)
+    images: int = 0
+    bytes_read: int = 0
+    kept: int = 0
+    judged: int = 0
+    passed: int = 0
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    masks: int = 0
+    unlabelled: int = 0
+    gold: int = 0
+    boats: int = 0
+
+    def add(self, what: str, counts: dict[str, int]) -> None:
+        """Add to the counters of something."""
+        self.counts.setdefault(what, Counter()).update(counts)
+
+    def say(self, what: str) -> str:
+        """Write the counters of something, empty if there are none."""
+        return screen.listed(self.counts.get(what, Counter()))
+
+
+def _read(lake: Lake, batch: str, settings: Settings, totals: Totals) -> None:
+    from boatseg_core.ingest.bronze import ingest_batch
+
+    done = ingest_batch(lake, batch, settings)
+    totals.images += done.images
+    totals.bytes_read += done.bytes_read
+    totals.kept += done.kept
+    totals.refused += done.refused
+    totals.add("quarantined", done.quarantined)
+
+
+def _judge(lake: Lake, batch: str, settings: Settings, totals: Totals) -> None:
+    from boatseg_core.ingest.quality import judge_batch
+
+    done = judge_batch(lake, batch, settings)
+    totals.judged += done.images
+    totals.passed += done.passed
+    totals.add("unmet", done.reasons)
+
+
+def _draw(lake: Lake, batch: str, settings: Settings, totals: Totals) -> None:
+    from boatseg_core.labels.build import rasterize_batch
+
+    done = rasterize_batch(lake, batch, settings)
+    totals.masks += done.masks
+    totals.unlabelled += done.unlabelled
+    totals.add("issues", done.issues)
+
+
+def _group(lake: Lake, batch: str, settings: Settings, totals: Totals) -> None:
+    from boatseg_core.dataset.groups import group_batch
+
+    group_batch(lake, batch, settings)
+
+
+def _join(lake: Lake, batch: str, settings: Settings, totals: Totals) -> None:
+    from boatseg_core.dataset.gold import build_gold
+
+    done = build_gold(lake, batch)
+    totals.gold += done.rows
+    totals.boats += done.boats
+    totals.add("splits", done.splits)
+    totals.add("left_out", done.left_out)
+
+
+Step = Callable[["Lake", str, "Settings", Totals], None]
+
+STEPS: dict[str, Step] = {
+    "reading": _read,
+    "judging": _judge,
+    "drawing masks": _draw,
+    "grouping": _group,
+    "joining gold": _join,
+}
+"""What is done to a batch, in this order."""
+
+SHARES = {
+    "reading": 0.85,
+    "judging": 0.02,
+    "drawing masks": 0.05,
+    "grouping": 0.03,
+    "joining gold": 0.05,
+}
+"""Roughly how the time of a batch is spread over the steps, for the progress bar."""
+
+
+def steps_for(reasons: Collection[str]) -> list[str]:
+    """Names of the steps that a batch needs: pictures are read only where they have to be."""
+    from boatseg_core.dataset.differences import CRITERIA, DUPLICATES, LABELS, SPLIT
+    from boatseg_core.dataset.staleness import INCOMPLETE, RETURNED, UNGROUPED, UNJUDGED
+
+    if {INCOMPLETE, RETURNED} & set(reasons):
+        return list(STEPS)
+    step_of = {
+        UNJUDGED: "judging",
+        CRITERIA: "judging",
+        DUPLICATES: "judging",
+        LABELS: "drawing masks",
+        UNGROUPED: "grouping",
+        SPLIT: "grouping",
+    }
+    wanted = {step_of[reason] for reason in reasons if reason in step_of} | {"joining gold"}
+    return [name for name in STEPS if name in wanted]
+
+
+def build(
+    lake: Lake,
+    settings: Settings,
+    batch: str,
+    reasons: Collection[str],
+    totals: Totals,
+    each: Callable[[str, float], None] = lambda name, share: None,
+) -> None:
+    """Do what a batch needs.
+
+    Args:
+        lake: The lake.
+        settings: Settings in force.
+        batch: The batch.
+        reasons: Why it is outdated.
+        totals: What was done is added here.
+        each: Called with the name of a step before it, and the share of the batch done by then;
+            at the end with an empty name and 1.
+    """
+    names, done = steps_for(reasons), 0.0
+    whole = sum(SHARES[name] for name in names)
+    for name in names:
+        each(name, done / whole)
+        STEPS[name](lake, batch, settings, totals)
+        done += SHARES[name]
+    each("", 1.0)
