@@ -86,19 +86,19 @@ def list_(as_csv: bool, as_json: bool, **chosen: Any) -> None:
     if rows.is_empty():
         screen.note(_none(chosen))
         return
-    screen.print_table(
-        ("path", "reason", "what is wrong", "first bytes", "arrived since"),
-        [
-            (
-                row["path"],
-                row["reason"],
-                row["message"].removeprefix(f"{row['path']}: "),
-                (row["head"] or b"")[:8].hex(" ") or None,
-                row["replaced_in"],
-            )
-            for row in rows.iter_rows(named=True)
+    columns = {
+        "path": rows["path"],
+        "reason": rows["reason"],
+        "what is wrong": [
+            message.removeprefix(f"{path}: ")
+            for path, message in rows.select("path", "message").iter_rows()
         ],
-        fold=("path", "what is wrong"),
+        "first bytes": [(head or b"")[:8].hex(" ") or None for head in rows["head"]],
+    }
+    if rows["replaced_in"].null_count() < rows.height:
+        columns["arrived since in"] = rows["replaced_in"]
+    screen.print_table(
+        tuple(columns), zip(*columns.values(), strict=True), fold=("path", "what is wrong")
     )
     counts = dict(rows["reason"].value_counts().iter_rows())
     screen.note(f"{screen.counted(rows.height, 'file')}: {screen.listed(counts)}")

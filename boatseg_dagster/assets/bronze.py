@@ -39,7 +39,7 @@ def raw_images(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.Materi
         quarantine_list=markdown(
             f"`boatseg quarantine list --batch {batch}`" if summary.refused else ""
         ),
-        new_versions=getattr(summary, "new_versions", None),
+        new_versions=summary.new_versions,
         kept=summary.kept or None,
         megabytes=round(summary.bytes_read / 1e6, 3),
         megabytes_per_second=round(summary.bytes_read / 1e6 / seconds, 3),

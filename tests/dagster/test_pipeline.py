@@ -113,8 +113,19 @@ def test_drift_was_measured_for_every_batch(lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("asset", "keys"),
     [
-        ("raw_images", {"pictures", "quarantined", "sealed_files"}),
-        ("image_quality", {"passed", "pass_rate", "criteria"}),
+        (
+            "raw_images",
+            {
+                "pictures",
+                "quarantined",
+                "quarantine_examples",
+                "sealed_files",
+                "new_versions",
+                "images_per_second",
+                "megabytes_per_second",
+            },
+        ),
+        ("image_quality", {"passed", "pass_rate", "criteria", "duplicates", "limits"}),
         ("raw_masks", {"files", "label_version"}),
         ("rasterized_masks", {"boats"}),
         ("gold_dataset", {"dagster/column_lineage", "splits", "pictures"}),
