@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -16,11 +16,6 @@ from boatseg_core.errors import InputError
 from boatseg_core.ingest.pictures import Refused, Taken, outcomes, record_batches
 from boatseg_core.ingest.sources import NOT_FINAL, Source, open_source
 from boatseg_core.lake import TABLES, Lake
-
-__all__ = ["GONE", "NOT_FINAL", "BronzeSummary", "ingest_batch"]
-
-GONE: Final = ("vanished", "changed")
-"""Of the reasons that are not final, those of files that were not what had been sealed."""
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,10 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import polars as pl
 
 from boatseg_core.config import Settings
-from boatseg_core.errors import InputError
 from boatseg_core.ingest.known import FOUND, Known
 from boatseg_core.ingest.sources import (
     SUFFIXES,
@@ -24,7 +22,6 @@ from boatseg_core.ingest.sources import (
     open_source,
     source_of,
 )
-from boatseg_core.ingest.sources.local import LocalSource
 from boatseg_core.lake import Lake
 
 # Files compared with the ledger at a time: each comparison looks through the ledger's paths once.
@@ -96,18 +93,6 @@ class _Page:
     packed: list[bool] = field(default_factory=list)
     end: str = ""
     last: bool = False
-
-
-def root_of(source: str, settings: Settings) -> Path:
-    """Folder that a local source of the ledger stands for.
-
-    Raises:
-        InputError: The source is no folder.
-    """
-    opened = open_source(source, settings)
-    if isinstance(opened, LocalSource):
-        return opened.root
-    raise InputError(f"{source} is no folder")
 
 
 def discover(
