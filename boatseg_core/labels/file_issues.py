@@ -1,18 +1,20 @@
-"""Issues of a label file as a whole: they belong to no image, and so to no batch.
+"""Issues of label files as such: they belong to no image, and so to no batch.
 
-They are rows of ``label_issues`` all the same. Each file has a partition of its own, whose batch id
-``labels-...`` is made from the file's name; reading the file again replaces it.
+They are rows of ``label_issues`` all the same, in partitions whose batch id begins with
+``labels-``: one for each label file, and one for all mask pictures, of which there may be very
+many. Reading a file again replaces its rows.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import polars as pl
 import pyarrow as pa
 
-from boatseg_core.labels.files import LabelFile
+from boatseg_core.errors import LakeError
+from boatseg_core.labels.files import MASKS, LabelFile
 from boatseg_core.labels.sources.base import Problem
 from boatseg_core.lake import TABLES, Lake
 
@@ -24,6 +26,8 @@ UNUSABLE = "unusable_file"
 
 MOST = 10_000
 """Issues kept of one file; the last one says how many there were."""
+
+_ATTEMPTS = 20
 
 
 class Collector:
@@ -48,49 +52,34 @@ class Collector:
 
 
 def batch_of(file: LabelFile) -> str:
-    """Batch id of a file's partition."""
+    """Batch id of the partition with a file's issues."""
+    if file.source.startswith(f"{MASKS}/"):
+        return f"{PREFIX}{MASKS}"
     return PREFIX + hashlib.sha256(file.name.encode()).hexdigest()[:24]
 
 
-def write(lake: Lake, file: LabelFile, problems: Sequence[Problem], version: int) -> None:
-    """Replace the issues of one file; nothing is written where they are the same already."""
-    write_all(lake, {file: problems}, version)
-
-
-def write_all(lake: Lake, found: dict[LabelFile, Sequence[Problem]], version: int) -> None:
-    """Replace the issues of several files.
+def write(lake: Lake, found: Mapping[LabelFile, Sequence[Problem]], version: int) -> None:
+    """Replace the issues of some files; nothing is written where they are the same already.
 
     Args:
         lake: The lake.
         found: Problems by file; none clears what an earlier reading found.
-        version: Label version the problems are of; 0 for a refused file.
+        version: Label version the problems are of; that of a refused file is 0.
     """
-    there = {key: rows for (key,), rows in _read(lake).group_by("batch_id")}
+    parts: dict[str, dict[str, Sequence[Problem]]] = {}
     for file, problems in found.items():
-        batch = batch_of(file)
+        parts.setdefault(batch_of(file), {})[file.source] = problems
+    for batch, by_source in parts.items():
         rows = [
-            {
-                "source_file": file.source,
-                "line": problem.line or None,
-                "image_id": problem.image_id,
-                "batch_id": batch,
-                "reason": problem.reason,
-                "message": problem.message,
-                "label_version": version,
-                "element": problem.element,
-            }
+            _row(source, problem, batch, version)
+            for source, problems in by_source.items()
             for problem in problems
         ]
-        table = pa.Table.from_pylist(rows, schema=TABLES["label_issues"].schema)
-        known = there.get(batch)
-        fresh = pl.DataFrame(table)
-        if (known is None and rows) or (
-            known is not None
-            and not known.sort(known.columns).equals(
-                fresh.select(known.columns).sort(known.columns)
-            )
-        ):
-            lake.replace_batch("label_issues", batch, table)
+        fresh = pl.DataFrame(pa.Table.from_pylist(rows, schema=TABLES["label_issues"].schema))
+        gone = pl.col("source_file").is_in(list(by_source))
+        _change(lake, batch, lambda old, gone=gone, fresh=fresh: pl.concat(  # type: ignore[misc]
+            [old.filter(~gone), fresh.select(old.columns)], how="vertical_relaxed"
+        ))  # fmt: skip
 
 
 def read(lake: Lake) -> pl.DataFrame:
@@ -100,12 +89,44 @@ def read(lake: Lake) -> pl.DataFrame:
 
 def clear_gone(lake: Lake, files: Iterable[LabelFile]) -> None:
     """Forget the refusal of files that are no longer there; their other issues stay."""
-    kept = {batch_of(file) for file in files}
+    kept: dict[str, list[str]] = {}
+    for file in files:
+        kept.setdefault(batch_of(file), []).append(file.source)
     refused = _read(lake).filter(pl.col("reason") == UNUSABLE)["batch_id"].unique().to_list()
-    empty = TABLES["label_issues"].schema.empty_table()
     for batch in refused:
-        if batch not in kept:
-            lake.replace_batch("label_issues", batch, empty)
+        there = pl.col("source_file").is_in(kept.get(batch, []))
+        _change(lake, batch, lambda old, there=there: old.filter(  # type: ignore[misc]
+            there | (pl.col("reason") != UNUSABLE)
+        ))  # fmt: skip
+
+
+def _change(lake: Lake, batch: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    """Replace a partition by what a function makes of it, also while others do."""
+    for _ in range(_ATTEMPTS):
+        table = lake.version("label_issues")
+        old = lake.read("label_issues", batch_id=batch, version=table)
+        new = change(old)
+        by = old.columns
+        if old.sort(by).equals(new.sort(by)):
+            return
+        if table is None:
+            table = lake.create("label_issues").version()
+        if lake.replace_batch_after("label_issues", batch, new, table) is not None:
+            return
+    raise LakeError(f"the issues of label files ({batch}) kept changing while they were written")
+
+
+def _row(source: str, problem: Problem, batch: str, version: int) -> dict[str, object]:
+    return {
+        "source_file": source,
+        "line": problem.line or None,
+        "image_id": problem.image_id,
+        "batch_id": batch,
+        "reason": problem.reason,
+        "message": problem.message,
+        "label_version": 0 if problem.reason == UNUSABLE else version,
+        "element": problem.element,
+    }
 
 
 def _read(lake: Lake) -> pl.DataFrame:

@@ -214,7 +214,7 @@ def _load_file(lake: Lake, settings: Settings, file: LabelFile) -> tuple[int, in
     if file.again() != file:
         raise InputError(f"label file {file.path} changed while it was read: run again")
     # Issues first: where a file counts, its issues are told.
-    file_issues.write(lake, file, problems.problems(), version)
+    file_issues.write(lake, {file: problems.problems()}, version)
     _record(lake, file, source.kind, sha256, version, rows=rows)
     return rows, problems.count
 
@@ -222,7 +222,7 @@ def _load_file(lake: Lake, settings: Settings, file: LabelFile) -> tuple[int, in
 def _refuse(lake: Lake, file: LabelFile, sha256: str, error: InputError) -> None:
     """Remember that a file cannot be used as it is, and why."""
     problem = Problem("", 0, file_issues.UNUSABLE, str(error))
-    file_issues.write(lake, file, [problem], ledger.REFUSED)
+    file_issues.write(lake, {file: [problem]}, ledger.REFUSED)
     _record(lake, file, "", sha256, ledger.REFUSED, rows=0)
 
 

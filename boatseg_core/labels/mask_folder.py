@@ -8,6 +8,7 @@ slower looks again at what is left to do.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -79,7 +80,7 @@ def load_masks(lake: Lake, settings: Settings, files: Sequence[LabelFile]) -> Ma
             if not alone:  # another process was faster: what is left to do has changed
                 continue
             done.rows += rows.height
-        file_issues.write_all(lake, part.problems, version)
+        file_issues.write(lake, part.problems, version)
         _record(lake, part.entries, version)
         tried |= part.tried
         done.taken += part.files
@@ -129,11 +130,14 @@ def _digests(lake: Lake, files: Sequence[LabelFile]) -> list[tuple[LabelFile, st
 
 def _read_part(lake: Lake, settings: Settings, waiting: Sequence[LabelFile], version: int) -> _Part:
     ledger_rows = (
-        lake.read("label_files", ["path", "sha256", "label_version", "loaded_at"])
+        lake.read(
+            "label_files",
+            ["path", "sha256", "label_version", "size_bytes", "mtime_ns", "loaded_at"],
+        )
         .filter(pl.col("label_version") > ledger.REFUSED)
         .sort("label_version", "loaded_at")
     )
-    known = {row[0]: row[1:3] for row in ledger_rows.iter_rows()}
+    known = {row[0]: row[1:5] for row in ledger_rows.iter_rows()}
     part = _Part()
     for listed in waiting[:_MOST_FILES]:
         if part.size >= _PART_BYTES:
@@ -147,9 +151,11 @@ def _read_part(lake: Lake, settings: Settings, waiting: Sequence[LabelFile], ver
         sha256 = ""
         try:
             sha256 = digest(file.path)
-            if known.get(file.name, ("", 0))[0] == sha256:
-                before = known[file.name][1]
-                part.entries.append(ledger.row(file, _kind(file), sha256, before, 0))
+            before = known.get(file.name)
+            if before is not None and before[0] == sha256:
+                # Touched, not changed; or another process has taken it since we looked.
+                if before[2:] != (file.size_bytes, file.mtime_ns):
+                    part.entries.append(ledger.row(file, _kind(file), sha256, before[1], 0))
                 continue
             items = list(_source(file, settings).rows())
         except (InputError, OSError) as error:
@@ -193,6 +199,14 @@ def _record(lake: Lake, entries: Sequence[dict[str, object]], version: int) -> b
         lake.append("label_files", counted, app_id=f"{_CHAIN}/{version}")
         if counted.height
         else None,
-        lake.append("label_files", others) if others.height else None,
+        lake.append("label_files", others, app_id=f"{_CHAIN}/{_name(others)}")
+        if others.height
+        else None,
     ]
     return any(item is not None for item in written)
+
+
+def _name(entries: pl.DataFrame) -> str:
+    """A name for ledger rows that carry nothing new: of what they say, without the time."""
+    said = entries.drop("loaded_at").sort("path").rows()
+    return hashlib.sha256(repr(said).encode()).hexdigest()
