@@ -243,7 +243,7 @@ class ObjectFiles:
         """A file object that reads ranges."""
         import obstore
 
-        return pa.PythonFile(obstore.open_reader(self.store, path), mode="r")
+        return pa.PythonFile(_Stream(obstore.open_reader(self.store, path)), mode="r")
 
     @contextmanager
     def creating(self, path: str) -> Iterator[Any]:
@@ -252,7 +252,7 @@ class ObjectFiles:
 
         # Left unclosed after an error: closing would publish the beginning as if it were all.
         writer = obstore.open_writer(self.store, path, max_concurrency=4)
-        yield writer
+        yield pa.PythonFile(_Stream(writer), mode="w")
         writer.close()
 
     def write(self, path: str, data: bytes) -> None:
@@ -277,3 +277,33 @@ class ObjectFiles:
 
     def sync(self, paths: Sequence[str]) -> None:
         """Nothing to wait for."""
+
+
+class _Stream:
+    """A file of obstore as Arrow wants one: there ``closed`` is a method, which reads as true.
+
+    Closing is left to whoever opened the file.
+    """
+
+    closed = False
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(self._file.read() if size < 0 else self._file.read(size))
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        return int(self._file.seek(place, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def write(self, data: Any) -> int:
+        return int(self._file.write(data))
+
+    def flush(self) -> None:
+        """Nothing: parts are sent when they are full, and the rest at the end."""
+
+    def close(self) -> None:
+        """Nothing: see the class."""

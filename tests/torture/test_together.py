@@ -1,0 +1,104 @@
+"""Several ingestions at the same time, on one home and on S3: the rows are those of the files."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from support.deliveries import check, deliver
+from support.forks import Forks, forking
+from support.homes import boatseg, write_settings
+from support.lakes import append_in_process, replace_in_process
+from support.s3 import S3Server
+
+from boatseg_core.lake import Lake
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with forking() as server:
+        yield server
+
+
+def made(server: S3Server) -> str:
+    """A bucket that exists: here it does with its first object."""
+    import obstore
+
+    bucket = server.bucket()
+    obstore.put(server.store(bucket), "README", b"a lake")
+    return bucket
+
+
+def ingest_together(forks: Forks, home: Path, log: Path, processes: int, rounds: int) -> None:
+    """Let processes ingest at the same time while files keep arriving, then once alone."""
+    rng = random.Random(processes)
+    files: dict[str, bytes] = {}
+    for number in range(rounds):
+        for part in range(3):
+            files |= deliver(home / "landing", number * 10 + part, rng)
+        running = [
+            forks.start("ingest", "--once", "--home", str(home), log=log) for _ in range(processes)
+        ]
+        for child in running:
+            status = child.wait()
+            # One of two that build the same batch may be told that the other one has built it.
+            assert status in (0, 1), log.read_text()[-3000:]
+    refused = [line for line in log.read_text().splitlines() if line.startswith("Error")]
+    assert all("another process wrote it" in line for line in refused), refused
+    child = forks.start("ingest", "--once", "--home", str(home), log=log)
+    assert child.wait() == 0, log.read_text()[-3000:]
+    check(home, files)
+    assert boatseg(home, "lake", "doctor", "--deep") == 0
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_ingesting_processes_on_one_home(tmp_path: Path, forks: Forks, processes: int) -> None:
+    home = tmp_path / "home"
+    write_settings(home, landing={"settle_seconds": 0}, seal={"max_files": 4})
+    ingest_together(forks, home, tmp_path / "log", processes, rounds=5)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_ingesting_processes_on_s3(
+    tmp_path: Path, forks: Forks, processes: int, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    write_settings(home, landing={"settle_seconds": 0}, seal={"max_files": 4})
+    with (home / "boatseg.toml").open("r+") as file:
+        rest = file.read()
+        file.seek(0)
+        options = ", ".join(f'{k} = "{v}"' for k, v in s3.storage_options.items())
+        uri = f"s3://{made(s3)}/lake"
+        file.write(f'lake_uri = "{uri}"\nstorage_options = {{{options}}}\n{rest}')
+    ingest_together(forks, home, tmp_path / "log", processes, rounds=1)
+
+
+@pytest.mark.parametrize("where", ["here", "s3"])
+def test_writers_racing_for_one_commit(
+    tmp_path: Path, where: str, request: pytest.FixtureRequest
+) -> None:
+    root, options = str(tmp_path / "lake"), dict[str, str]()
+    if where == "s3":
+        server: S3Server = request.getfixturevalue("s3")
+        root, options = f"s3://{made(server)}/lake", server.storage_options
+    lake = Lake(root, options)
+    lake.create("raw_masks")
+    lake.create("raw_images")
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        work = [
+            pool.submit(append_in_process, root, options, "same", 8),
+            pool.submit(append_in_process, root, options, "same", 8),
+            pool.submit(replace_in_process, root, options, "w1", 4),
+            pool.submit(replace_in_process, root, options, "w2", 4),
+        ]
+        for done in work:
+            done.result(120)
+    names = lake.read("raw_masks", ["image_id"])["image_id"]
+    assert sorted(names) == sorted(f"same-{n}" for n in range(8))
+    batches = {f"{w}-{n}": 3 for w in ("w1", "w2") for n in range(4)}
+    assert lake.counts("raw_images") == batches
+    assert lake.read("raw_images", ["image_id"]).height == 24
