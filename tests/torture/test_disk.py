@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from support.deliveries import check, deliver
 from support.forks import Forks, forking
@@ -170,4 +171,15 @@ def test_what_a_loss_of_power_takes_the_doctor_brings_back(tmp_path: Path, durab
     assert boatseg(home, "lake", "doctor", "--repair") in (0, 3)
     assert boatseg(home, "ingest") == 0
     assert boatseg(home, "lake", "doctor", "--deep") == 0
-    assert differences(expected, contents(home)) == []
+    found = contents(home)
+    if not durable:
+        # Images that both the ledger and raw_images lost are sealed anew, into another batch.
+        columns = ["path", "image_id", "sha256", "split", "group_id", "reason", "passed", "mask"]
+        expected, found = (without_batches(tables, columns) for tables in (expected, found))
+    assert differences(expected, found) == []
+
+
+def without_batches(tables: dict[str, pl.DataFrame], columns: list[str]) -> dict[str, pl.DataFrame]:
+    """What the tables say of each image, whatever batch it is in."""
+    chosen = {n: t.select(c for c in columns if c in t.columns) for n, t in tables.items()}
+    return {n: t.sort(t.columns) for n, t in chosen.items() if t.columns}
