@@ -70,12 +70,12 @@ def figures_of_reduced(rgb: Image.Image, width: int, height: int) -> Figures:
     rows, columns = (np.arange(0, side, _SIDE) for side in cells.shape)
     high = np.maximum.reduceat(np.maximum.reduceat(cells, rows, axis=0), columns, axis=1)
     low = np.minimum.reduceat(np.minimum.reduceat(cells, rows, axis=0), columns, axis=1)
-    colours = np.moveaxis(np.asarray(rgb), 2, 0).astype(np.int64)
+    colours = np.ascontiguousarray(np.asarray(rgb).transpose(2, 0, 1))
     return Figures(
         brightness=total / cells.size,
         contrast=variance(cells.size, total, square) ** 0.5,
         sharpness=None,
-        saturation=saturation_sum(colours) / (SATURATION_SCALE * cells.size),
+        saturation=saturation_sum(*colours) / (SATURATION_SCALE * cells.size),
         black_share=float(np.mean(high <= BLACK)),
         white_share=float(np.mean(low >= WHITE)),
         tiles=cell_fingerprints(cells[: height // CELL, : width // CELL]).tobytes(),

@@ -42,6 +42,7 @@ _BLOCK = 4  # px, side of the averages that saturation is taken of
 _BAND = 512  # rows worked on at a time; a multiple of all the sides above
 
 Grey = npt.NDArray[np.uint8]
+Channel = npt.NDArray[np.uint8] | npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +179,13 @@ def _means(channel: Grey, side: int) -> npt.NDArray[np.int64]:
 
 def _saturation(rgb: npt.NDArray[np.uint8]) -> int:
     # Of box averages: saturation is a broad property, and the chroma of one dark pixel is noise.
-    means = np.stack([_means(rgb[..., c], _BLOCK) for c in range(3)])
-    return saturation_sum(means)
+    return saturation_sum(*(_means(rgb[..., c], _BLOCK) for c in range(3)))
 
 
-def saturation_sum(channels: npt.NDArray[np.int64]) -> int:
-    """Sum of the HSV saturations of colours ``[3, ...]``, each in whole 1/4095, rounded."""
-    high, low = channels.max(axis=0), channels.min(axis=0)
-    most = np.maximum(high, 1)
-    return int((((high - low) * SATURATION_SCALE + most // 2) // most).sum())
+def saturation_sum(red: Channel, green: Channel, blue: Channel) -> int:
+    """Sum of the HSV saturations of colours, each in whole 1/4095, rounded."""
+    high = np.maximum(np.maximum(red, green), blue)
+    low = np.minimum(np.minimum(red, green), blue)
+    most = np.maximum(high, 1).astype(np.int32)
+    spread = (high - low).astype(np.int32)
+    return int(((spread * SATURATION_SCALE + most // 2) // most).sum(dtype=np.int64))
