@@ -1,34 +1,33 @@
-"""SQL over pinned snapshots of the lake, read-only.
+"""SQL over pinned snapshots of the lake, read-only and lazy.
 
-DuckDB scans each table through the Arrow dataset that delta-rs opens, so a query sees one Delta
-version of each table from beginning to end, opens only the partitions and files its filters leave,
-and reads only the columns it names: ``count(*)`` never touches a picture. No DuckDB extension is
-loaded, nothing is fetched, and no file can be reached from within a query.
+DuckDB scans each table through an Arrow dataset, so a query sees one Delta version of each table
+from beginning to end, opens only the partitions and files its filters leave, and reads only the
+columns it names: ``count(*)`` never touches a picture. No DuckDB extension is loaded, nothing is
+fetched, and no file can be reached from within a query.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import duckdb
 import polars as pl
 import pyarrow as pa
-import pyarrow.dataset as ds
+from polars.io.plugins import register_io_source
 
 from boatseg_core.errors import InputError
 from boatseg_core.lake.schemas import TABLES
-from boatseg_core.lake.sql_guard import check, first_words
+from boatseg_core.lake.sql_guard import check
+from boatseg_core.lake.sql_run import Bounded, Unstoppable, resident, stream, to_frame
+from boatseg_core.lake.sql_snapshots import Stats, bytes_read, open_snapshots
 from boatseg_core.lake.sql_table import render_table
 from boatseg_core.lake.store import Lake
 
-__all__ = ["query", "render_table"]
+__all__ = ["Answer", "Stats", "Unstoppable", "ask", "query", "render_table"]
 
 SECONDS = 60.0
 MEMORY = "1GB"
@@ -44,208 +43,174 @@ _SETTINGS = (
 )
 
 
-class _Snapshot(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow ships no types
-    """A dataset whose scans with pictures read a little ahead instead of a lot.
+class Answer:
+    """The answer to a statement: checked and pinned now, read when it is asked for.
 
-    Measured behind a reader that stops after its first rows, on 2 GB of 100 kB pictures: Arrow's
-    defaults go on to read all of it, these settings stop at 0.3 GB.
+    Attributes:
+        sql: The statement.
+        versions: Delta version of every table that it names.
+        stats: What the last run cost; ``None`` before the first.
     """
 
-    blobs: frozenset[str] = frozenset()
+    def __init__(
+        self,
+        lake: Lake,
+        sql: str,
+        *,
+        versions: Mapping[str, int] | None = None,
+        at: datetime | None = None,
+        seconds: float = SECONDS,
+        memory: str = MEMORY,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        """See :func:`ask`."""
+        self.sql = sql
+        self.stats: Stats | None = None
+        self._memory, self._seconds, self._max_bytes = _bytes(memory), seconds, max_bytes
+        self._local = "://" not in lake.root
+        self._snapshots, there = open_snapshots(lake, sql, versions or {}, at)
+        self.versions = {name: opened.read.version for name, opened in self._snapshots.items()}
+        with self._connected() as connection:
+            missing = [name for name in TABLES if name not in there]
+            self._text = check(connection, sql, tables=there, missing=missing)
+        self._frame: pl.DataFrame | None = None
 
-    def options(self, columns: list[str] | None) -> dict[str, Any]:
-        """Options of a scan of these columns; ``None`` for all."""
-        if not self.blobs.intersection(self.schema.names if columns is None else columns):
-            return {}
-        return {
-            "batch_size": 64,
-            "batch_readahead": 2,
-            "fragment_readahead": 1,
-            # By default the wanted columns of a whole file are fetched before its first row.
-            "fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False),
-        }
+    def polars(self) -> pl.DataFrame:
+        """The whole result; read once, then kept.
 
-    def scanner(self, *args: Any, **options: Any) -> ds.Scanner:
-        return super().scanner(*args, **{**options, **self.options(options.get("columns"))})
+        A second column of the same name gets a number.
+
+        Raises:
+            InputError: The statement is wrong, takes too long or too much memory, or its result is
+                too large.
+        """
+        if self._frame is None:
+            self._frame = self._run(self._text)
+        return self._frame
+
+    def arrow(self) -> pa.Table:
+        """The whole result as an Arrow table; see :meth:`polars`."""
+        return self.polars().to_arrow()
+
+    def lazy(self) -> pl.LazyFrame:
+        """The result as a lazy frame: columns it is not asked for are never read.
+
+        ``lake.sql("SELECT * FROM gold_dataset").lazy().select("boat_count").mean().collect()``
+        reads one narrow column. Filters on a lazy frame are applied to the result, filters in the
+        SQL to the files.
+        """
+        nested = self._nested()
+        empty = self.polars()[:0] if nested is None else self._run(f"FROM {nested} LIMIT 0")
+
+        def read(
+            columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None
+        ) -> Iterator[pl.DataFrame]:
+            if self._frame is not None or nested is None:
+                frame = self.polars()
+                frame = frame if columns is None else frame.select(columns)
+                frame = frame if rows is None else frame.head(rows)
+            else:
+                names = "*" if columns is None else ", ".join(map(_quoted, columns))
+                limit = "" if rows is None else f" LIMIT {rows}"
+                # Asked for nothing but how many, any value will do.
+                frame = self._run(f"SELECT {names or '1'} FROM {nested}{limit}")
+            yield frame if predicate is None else frame.filter(predicate)
+
+        return register_io_source(read, schema=empty.schema, is_pure=True)
+
+    def _repr_html_(self) -> str:
+        return self.polars()._repr_html_()
+
+    def __repr__(self) -> str:
+        pinned = ", ".join(f"{name} at {version}" for name, version in self.versions.items())
+        return f"<Answer to {self.sql!r}: {pinned or 'no table'}>"
+
+    def _nested(self) -> str | None:
+        """The statement in brackets, where it means the same there."""
+        if self._text.startswith("EXPLAIN "):
+            return None
+        with self._connected() as connection:
+            try:
+                names = list(connection.sql(self._text).columns)
+            except duckdb.Error:
+                return None  # running it tells what is wrong
+        # In brackets, a second column of the same name would get another name than outside.
+        return f"(\n{self._text}\n)" if len({*map(str.lower, names)}) == len(names) else None
+
+    def _connected(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(
+            ":memory:",
+            config={
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "memory_limit": f"{self._memory}B",
+                # Nothing is spilled: a folder of temporary files would be a way to fill the disk.
+                "temp_directory": "",
+            },
+        )
+        for name, snapshot in self._snapshots.items():
+            connection.register(name, snapshot)
+        for statement in _SETTINGS:
+            connection.execute(statement)
+        return connection
+
+    def _run(self, text: str) -> pl.DataFrame:
+        for snapshot in self._snapshots.values():
+            snapshot.read.columns, snapshot.read.files = [], 0
+        connection = self._connected()
+
+        def work() -> pl.DataFrame:
+            with connection:
+                return to_frame(*stream(connection, text, self._memory, self._max_bytes))
+
+        # DuckDB does not count strings inside lists, nor Arrow's buffers, towards its limit.
+        ceiling = resident() + self._memory + 2 * self._max_bytes + 2**29
+        read, begin = bytes_read() if self._local else None, time.perf_counter()
+        frame = Bounded(work, connection.interrupt, self._seconds, ceiling).result()
+        seconds, after = time.perf_counter() - begin, bytes_read()
+        self.stats = Stats(
+            seconds=seconds,
+            rows=frame.height,
+            bytes_read=None if read is None or after is None else after - read,
+            tables={name: opened.read for name, opened in self._snapshots.items()},
+        )
+        return frame
 
 
-def query(
-    lake: Lake,
-    sql: str,
-    *,
-    versions: Mapping[str, int] | None = None,
-    seconds: float = SECONDS,
-    memory: str = MEMORY,
-    max_bytes: int = MAX_BYTES,
-) -> pl.DataFrame:
-    """Run one reading statement over the lake's tables.
+def ask(lake: Lake, sql: str, **options: Any) -> Answer:
+    """Ask the lake's tables.
 
     Args:
         lake: The lake; each of its tables that exists can be named in the query.
         sql: One SELECT, WITH, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN statement, DuckDB's dialect.
-        versions: Delta versions to pin, by table; every other table is pinned at its newest.
-        seconds: The query is stopped after this time.
-        memory: DuckDB's memory limit, for example ``512MB``.
-        max_bytes: A larger result is refused.
+        **options: ``versions`` (Delta versions to pin, by table), ``at`` (a time: every other
+            table is read as it was then, by default as it is now), ``seconds`` (the query is
+            stopped after this time), ``memory`` (DuckDB's limit, for example ``512MB``) and
+            ``max_bytes`` (a larger result is refused).
 
     Returns:
-        The result; a second column of the same name gets a number.
+        The answer, which is read when it is asked for.
+
+    Raises:
+        InputError: The statement is not allowed.
+        LakeError: A pinned version does not exist.
+    """
+    return Answer(lake, sql, **options)
+
+
+def query(lake: Lake, sql: str, **options: Any) -> pl.DataFrame:
+    """Run one reading statement and return its whole result; see :func:`ask`.
 
     Raises:
         InputError: The statement is not allowed, is wrong, takes too long or too much memory, or
             its result is too large.
         LakeError: A pinned version does not exist.
     """
-    limit = _bytes(memory)
-    unknown = sorted(set(versions or {}) - set(TABLES))
-    if unknown:
-        raise InputError(f"no table is called {unknown[0]!r}: there are {', '.join(TABLES)}")
-    snapshots = _snapshots(lake, versions or {})
-    connection = duckdb.connect(
-        ":memory:",
-        config={
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "memory_limit": f"{limit}B",
-            # Nothing is spilled: a folder of temporary files would be a way to fill the disk.
-            "temp_directory": "",
-        },
-    )
-    try:
-        for name, snapshot in snapshots.items():
-            connection.register(name, snapshot)
-        for statement in _SETTINGS:
-            connection.execute(statement)
-        text = check(
-            connection, sql, tables=snapshots, missing=[n for n in TABLES if n not in snapshots]
-        )
-        return _run(connection, text, seconds, limit, max_bytes)
-    finally:
-        connection.close()
+    return ask(lake, sql, **options).polars()
 
 
-def _snapshots(lake: Lake, versions: Mapping[str, int]) -> dict[str, ds.Dataset]:
-    found = {}
-    for name, spec in TABLES.items():
-        if name not in versions and not lake.exists(name):
-            continue
-        opened = lake.dataset(name, versions.get(name))
-        snapshot = _Snapshot(
-            list(opened.get_fragments()), opened.schema, opened.format, opened.filesystem
-        )
-        snapshot.blobs = frozenset(spec.blobs)
-        found[name] = snapshot
-    return found
-
-
-def _run(
-    connection: duckdb.DuckDBPyConnection,
-    text: str,
-    seconds: float,
-    memory: int,
-    max_bytes: int,
-) -> pl.DataFrame:
-    batches: list[pa.RecordBatch] = []
-    size = 0
-    # DuckDB does not count strings inside lists, nor Arrow's buffers, towards its limit.
-    ceiling = _resident() + memory + 2 * max_bytes + 2**29
-    with _watched(connection.interrupt, seconds, ceiling) as verdict:
-        try:
-            # A relation streams; execute() would hold the whole result before the first row.
-            reader = connection.sql(text).to_arrow_reader(1024)
-            schema = reader.schema
-            for batch in reader:
-                size += batch.nbytes
-                if size > max_bytes:
-                    raise InputError(
-                        f"the result is larger than {max_bytes / 1e6:.0f} MB: add a LIMIT or "
-                        "select fewer columns"
-                    )
-                batches.append(batch)
-        except (duckdb.Error, OSError, pa.ArrowException) as error:
-            if verdict:
-                raise InputError(verdict[0]) from error
-            if isinstance(error, duckdb.OutOfMemoryException):
-                raise InputError(
-                    f"the query needs more than its {memory / 1e6:.0f} MB of memory: select "
-                    "fewer columns or rows, or raise the limit"
-                ) from error
-            raise InputError(f"the query cannot be run: {first_words(error)}") from error
-    return _frame(schema, batches)
-
-
-@contextmanager
-def _watched(interrupt: Callable[[], None], seconds: float, ceiling: int) -> Iterator[list[str]]:
-    """Interrupt a query that runs too long or grows too large; yields the reason, once there is."""
-    verdict: list[str] = []
-    done = threading.Event()
-    deadline = time.monotonic() + seconds
-
-    def watch() -> None:
-        # Repeated: an interrupt that comes before DuckDB starts to run is forgotten by it.
-        while not done.wait(0.05):
-            if not verdict and time.monotonic() > deadline:
-                verdict.append(
-                    f"the query was stopped after {seconds:g} s: narrow it with WHERE or LIMIT, "
-                    "or give it more time"
-                )
-            if not verdict and _resident() > ceiling:
-                verdict.append(
-                    "the query was stopped because it used too much memory: select fewer rows "
-                    "or leave out pictures"
-                )
-            if verdict:
-                interrupt()
-
-    watcher = threading.Thread(target=watch, name="sql-watch", daemon=True)
-    watcher.start()
-    try:
-        yield verdict
-    finally:
-        done.set()
-        watcher.join()
-
-
-def _resident() -> int:
-    """Memory of this process in bytes; 0 where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _frame(schema: pa.Schema, batches: list[pa.RecordBatch]) -> pl.DataFrame:
-    names: list[str] = []
-    for name in schema.names:
-        alias, number = name, 2
-        while alias in names:
-            alias, number = f"{name}_{number}", number + 1
-        names.append(alias)
-    table = pa.Table.from_batches(batches, schema).rename_columns(names)
-    for position, field in enumerate(table.schema):
-        kind = field.type
-        if pa.types.is_interval(kind):
-            # Months have no fixed length: polars has no type for them.
-            texts = pa.array(map(_interval, table[position].to_pylist()), pa.string())
-            table = table.set_column(position, field.name, texts)
-        elif pa.types.is_decimal(kind) and kind.scale == 0:
-            # sum() of whole numbers: 128 bits in DuckDB, plain numbers for everyone else.
-            try:
-                table = table.set_column(position, field.name, table[position].cast(pa.int64()))
-            except pa.ArrowInvalid:
-                continue
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
-
-
-def _interval(value: tuple[int, int, int] | None) -> str | None:
-    if value is None:
-        return None
-    months, days, nanoseconds = value
-    parts = {"months": months, "days": days, "seconds": nanoseconds / 1e9}
-    return " ".join(f"{amount:g} {unit}" for unit, amount in parts.items() if amount) or "0 seconds"
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _bytes(text: str) -> int:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -14,9 +15,9 @@ import pytest
 from rich.console import Console
 
 from boatseg_core.errors import InputError, LakeError
-from boatseg_core.lake import TABLES, Lake
+from boatseg_core.lake import TABLES, Lake, sql_run, sql_snapshots
 from boatseg_core.lake import sql as sql_module
-from boatseg_core.lake.sql import query, render_table
+from boatseg_core.lake.sql import ask, query, render_table
 from boatseg_core.lake.sql_table import cell
 
 PICTURE = 20_000  # bytes
@@ -128,14 +129,14 @@ def test_scans_of_pictures_and_only_those_read_a_little_ahead(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, text: str, columns: list[str], bounded: bool
 ) -> None:
     seen: list[tuple[list[str], bool]] = []
-    original = sql_module._Snapshot.options
+    original = sql_snapshots.Snapshot.options
 
     def spy(self: ds.Dataset, wanted: list[str] | None) -> dict[str, object]:
         options = original(self, wanted)
         seen.append((list(wanted or []), "batch_readahead" in options))
         return options
 
-    monkeypatch.setattr(sql_module._Snapshot, "options", spy)
+    monkeypatch.setattr(sql_snapshots.Snapshot, "options", spy)
     query(lake, text)
     # DuckDB scans through our class, and asks for the columns of the query alone.
     assert seen == [(columns, bounded)]
@@ -153,6 +154,107 @@ def test_versions_are_pinned(tmp_path: Path) -> None:
         query(lake, count, versions={"gold_dataset": 99})
     with pytest.raises(InputError, match="no table is called 'gold'"):
         query(lake, count, versions={"gold": 1})
+
+
+def test_tables_are_read_as_they_were_at_a_time(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path))
+    before = datetime.now(UTC)
+    time.sleep(0.01)
+    lake.replace_batch("gold_dataset", "b1", gold_rows("b1", 3))
+    time.sleep(0.01)
+    between = datetime.now(UTC)
+    time.sleep(0.01)
+    newer = lake.replace_batch("gold_dataset", "b1", gold_rows("b1", 5))
+    lake.create("promotions")
+    count = "select count(*) from gold_dataset"
+
+    assert query(lake, count, at=between).item() == 3
+    assert query(lake, count, at=datetime.now(UTC)).item() == 5
+    assert query(lake, count, at=between.replace(tzinfo=None)).item() == 3  # UTC
+    # One table by its number, the others by the time.
+    assert query(lake, count, at=between, versions={"gold_dataset": newer}).item() == 5
+    for at, table in ((before, "gold_dataset"), (between, "promotions")):
+        with pytest.raises(InputError, match=f"{table} does not exist yet"):
+            query(lake, f"select * from {table}", at=at)
+
+
+def test_a_log_that_was_cleaned_up_says_how_far_back_it_reaches(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path))
+    before = datetime.now(UTC)
+    lake.replace_batch("gold_dataset", "b1", gold_rows("b1", 3))
+    lake.table("gold_dataset").create_checkpoint()
+    (tmp_path / "gold_dataset" / "_delta_log" / f"{0:020}.json").unlink()
+    with pytest.raises(LakeError, match=r"no longer reaches back to .* oldest entry is version 1"):
+        query(lake, "select count(*) from gold_dataset", at=before)
+
+
+def test_an_answer_is_pinned_when_asked_and_read_when_wanted(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path))
+    version = lake.replace_batch("gold_dataset", "b1", gold_rows("b1", 3))
+    answer = ask(lake, "select split, boat_count from gold_dataset order by image_id")
+    lake.replace_batch("gold_dataset", "b1", gold_rows("b1", 5))
+
+    assert answer.stats is None
+    assert answer.versions == {"gold_dataset": version}
+    assert answer.polars().height == answer.arrow().num_rows == 3
+    assert answer.polars() is answer.polars()
+    assert answer.arrow().column_names == ["split", "boat_count"]
+    assert "boat_count" in answer._repr_html_() and f"gold_dataset at {version}" in repr(answer)
+
+
+def test_a_lazy_answer_reads_the_columns_it_is_asked_for(lake: Lake) -> None:
+    answer = ask(lake, "select * from gold_dataset where batch_id = 'b2'")
+    frame = answer.lazy()
+
+    assert frame.select(pl.col("boat_count").mean()).collect().item() == 1.5
+    assert answer.stats is not None
+    read = answer.stats.tables["gold_dataset"]
+    assert read.columns == ["boat_count"]  # batch_id is known from the partition
+    assert (read.files, read.of_files) == (1, 2)
+    assert read.of_bytes > 2 * ROWS * PICTURE
+    if answer.stats.bytes_read is not None:
+        assert answer.stats.bytes_read < 0.05 * read.of_bytes
+    assert frame.select(pl.len()).collect().item() == ROWS
+    few = frame.filter(pl.col("boat_count") == 3).select("image_id", "image").head(2).collect()
+    assert few.height == 2 and few["image"].bin.size().to_list() == [PICTURE] * 2
+    assert frame.head(7).select("split").collect().height == 7
+    assert frame.collect_schema().names() == TABLES["gold_dataset"].schema.names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'select 1 as a, 2 as a, \'x\' as "o\'dd ""name"',
+        "describe gold_dataset",
+        "explain select count(*) from gold_dataset",
+        "from range(3) -- with a comment",
+        "select 1 where false",
+    ],
+)
+def test_lazy_answers_equal_read_ones(lake: Lake, text: str) -> None:
+    answer = ask(lake, text)
+    lazy = answer.lazy()
+    for name in lazy.collect_schema().names():
+        assert lazy.select(name).collect().equals(query(lake, text).select(name))
+    assert lazy.collect().equals(query(lake, text))
+    assert lazy.filter(pl.lit(False)).collect().is_empty()
+
+
+def test_only_the_tables_that_are_named_are_opened(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    real = Lake.dataset
+
+    def spy(self: Lake, name: str, version: int | None = None) -> ds.Dataset:
+        opened.append(name)
+        return real(self, name, version)
+
+    monkeypatch.setattr(Lake, "dataset", spy)
+    query(lake, 'select count(*) from "GOLD_dataset"')
+    assert opened == ["gold_dataset"]
+    query(lake, "show tables")
+    assert set(opened) == {"gold_dataset", "promotions"}
 
 
 def test_an_empty_table_has_columns_and_no_rows(lake: Lake) -> None:
@@ -267,6 +369,24 @@ def test_the_time_limit_stops_a_query(lake: Lake, text: str) -> None:
     assert time.monotonic() - start < 10
 
 
+def test_a_query_that_does_not_stop_when_told_is_left_behind(lake: Lake) -> None:
+    """One call of repeat() makes megabytes without looking up: only its process ends it."""
+    code = (
+        "import os, time\n"
+        "from boatseg_core.lake import Lake\n"
+        "from boatseg_core.lake.sql import Unstoppable, query\n"
+        f"lake, start = Lake({lake.root!r}), time.monotonic()\n"
+        "try:\n    query(lake, \"select max(length(repeat('x' || range, 20000000))) "
+        "from range(2000)\", seconds=0.2, memory='4GB')\n"
+        "except Unstoppable as error:\n    print(error, flush=True)\n"
+        "print(time.monotonic() - start < 5, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "stopped after 0.2 s" in done.stdout
+    assert done.stdout.endswith("True\n")
+
+
 def test_the_memory_limit_stops_a_query(lake: Lake) -> None:
     with pytest.raises(InputError, match="more than its 20 MB of memory"):
         query(
@@ -287,7 +407,7 @@ def test_growth_beyond_what_duckdb_counts_stops_a_query(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings = iter([0])
-    monkeypatch.setattr(sql_module, "_resident", lambda: next(readings, 2**50))
+    monkeypatch.setattr(sql_run, "resident", lambda: next(readings, 2**50))
     with pytest.raises(InputError, match="used too much memory"):
         query(
             lake, "select count(*) from range(10000000) a, range(10000000) b where a.range<b.range"
