@@ -61,15 +61,20 @@ def cell_fingerprints(cells: npt.NDArray[np.uint8]) -> Fingerprints:
     rows, columns = cells.shape[0] // _SIDE, cells.shape[1] // _SIDE
     if not rows or not columns:
         return np.zeros((0, BYTES), dtype=np.uint8)
-    wide = cells[: rows * _SIDE, : columns * _SIDE].astype(np.float32)
+    wide = cells[: rows * _SIDE, : columns * _SIDE].astype(np.int16)
     tiles = wide.reshape(rows, _SIDE, columns, _SIDE).swapaxes(1, 2).reshape(-1, _SIDE, _SIDE)
     # Slow gradients (sun, haze) are alike in unrelated images: keep what is finer than 4 cells.
-    coarse = tiles.reshape(-1, _SIDE // 4, 4, _SIDE // 4, 4).mean(axis=(2, 4))
-    detail = tiles - coarse.repeat(4, axis=1).repeat(4, axis=2)
-    detail = detail.reshape(len(tiles), -1)
+    # Sixteen times every difference, so that it is a whole number.
+    part = _SIDE // 4
+    sums = tiles.reshape(-1, part, 4, _SIDE).sum(axis=2, dtype=np.int16)
+    sums = sums.reshape(-1, part, part, 4).sum(axis=3, dtype=np.int16)
+    parts = tiles.reshape(-1, part, 4, part, 4)
+    detail = (16 * parts - sums[:, :, None, :, None]).reshape(len(tiles), -1)
     first, second = _pairs()
-    prints = np.packbits(detail[:, first] > detail[:, second], axis=1)
-    prints[detail.std(axis=1) < _MIN_TEXTURE] = 0
+    prints = np.packbits(detail.take(first, axis=1) > detail.take(second, axis=1), axis=1)
+    # The mean of a tile's detail is zero: its squares are its variance.
+    energy = np.square(detail, dtype=np.float32).sum(axis=1)
+    prints[energy < (16 * _MIN_TEXTURE) ** 2 * detail.shape[1]] = 0
     return prints
 
 
