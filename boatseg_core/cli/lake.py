@@ -226,17 +226,20 @@ def _repair(
     rewind: bool,
 ) -> tuple[list[Repaired], list[Finding]]:
     """Repair, look again, and go on while that brings something new to light."""
-    from boatseg_core.ingest.consistency import relist
+    from boatseg_core.ingest.consistency import bury, relist
     from boatseg_core.lake.doctor import Repaired, repair
 
     done: list[Repaired] = []
     for _ in range(5):
-        now = repair(lake, [f for f in found if f.kind != "rows_without_ledger"], rewind=rewind)
-        lost = [f for f in found if f.kind == "rows_without_ledger"]
-        if lost:
-            count = relist(lake, settings)
-            listed = f"{screen.counted(count, 'file')} listed in the ledger again"
-            now += [Repaired(finding, listed) for finding in lost]
+        files = [f for f in found if f.kind not in ("rows_without_ledger", "dead_batches")]
+        now = repair(lake, files, rewind=rewind)
+        for finding in found:
+            if finding.kind == "rows_without_ledger":
+                listed = screen.counted(relist(lake, settings), "file")
+                now.append(Repaired(finding, f"{listed} listed in the ledger again"))
+            elif finding.kind == "dead_batches":
+                taken = screen.counted(bury(lake, finding), "row")
+                now.append(Repaired(finding, f"{taken} taken out"))
         done += now
         if not now:
             break

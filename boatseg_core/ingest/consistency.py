@@ -15,10 +15,20 @@ import polars as pl
 from boatseg_core.config import Settings
 from boatseg_core.errors import BoatsegError, LakeError
 from boatseg_core.ingest.discover import discover
-from boatseg_core.ingest.reconcile import incomplete_batches
+from boatseg_core.ingest.reconcile import incomplete_batches, sealed_batches
 from boatseg_core.ingest.sources import Limits, open_source, reads
 from boatseg_core.lake import TABLES, Lake
 from boatseg_core.lake.doctor import Finding
+
+DERIVED = (
+    "image_quality",
+    "rasterized_masks",
+    "image_groups",
+    "gold_dataset",
+    "predictions",
+    "drift",
+)
+"""Tables whose batches are those of the ledger, and made from bronze."""
 
 _KEY = ["batch_id", "source", "path"]
 _FEW = 3
@@ -54,6 +64,8 @@ def compare(lake: Lake) -> list[Finding]:
                 batches=tuple(waiting),
             )
         )
+    if not lost:  # a batch is only dead when nothing is left to list it for
+        found += _dead(lake)
     return [*found, *_gold(lake), *_labels(lake)]
 
 
@@ -113,6 +125,41 @@ def relist(lake: Lake, settings: Settings) -> int:
     return frame.height
 
 
+def bury(lake: Lake, finding: Finding) -> int:
+    """Empty the batches of a derived table that the ledger does not know.
+
+    Returns:
+        Rows taken out; older versions of the table keep them.
+    """
+    counts = lake.counts(finding.table)
+    empty = TABLES[finding.table].schema.empty_table()
+    for batch_id in finding.batches:
+        lake.replace_batch(finding.table, batch_id, empty)
+    return sum(counts.get(batch_id, 0) for batch_id in finding.batches)
+
+
+def _dead(lake: Lake) -> list[Finding]:
+    sealed = sealed_batches(lake)
+    found = []
+    for name in DERIVED:
+        counts = {b: n for b, n in lake.counts(name).items() if n and b not in sealed}
+        if counts:
+            found.append(
+                Finding(
+                    name,
+                    "dead_batches",
+                    f"{sum(counts.values()):,} rows are of {_batches(counts)}, which the ledger "
+                    "does not have",
+                    "They were made from images that are lost or in another batch by now, and "
+                    "count twice or for nothing.",
+                    "safe",
+                    "They are taken out; older versions of the table keep them.",
+                    batches=tuple(sorted(counts)),
+                )
+            )
+    return found
+
+
 def _taken(lake: Lake) -> pl.LazyFrame:
     columns = [*_KEY, "image_id", "size_bytes", "sha256"]
     tables = [lake.scan(name).select(columns) for name in ("raw_images", "quarantine")]
@@ -148,6 +195,7 @@ def _gold(lake: Lake) -> list[Finding]:
     keys = ["batch_id", "image_id"]
     images = lake.scan("raw_images").select(keys)
     lost = lake.scan("gold_dataset").select(keys).join(images, on=keys, how="anti").collect()
+    lost = lost.filter(pl.col("batch_id").is_in(list(sealed_batches(lake))))
     if lost.is_empty():
         return []
     counts = dict(lost.group_by("batch_id").len().iter_rows())

@@ -18,6 +18,7 @@ Kind = Literal[
     "unreadable",
     "ledger_without_rows",
     "rows_without_ledger",
+    "dead_batches",
     "gold_without_source",
     "labels_without_rows",
 ]
