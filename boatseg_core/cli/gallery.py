@@ -8,6 +8,7 @@ import click
 
 from boatseg_core.cli import screen
 from boatseg_core.cli.options import current_settings, filled_lake, has_rows, home_option
+from boatseg_core.cli.sql import read
 from boatseg_core.errors import LakeError
 
 _LABELLED = (
@@ -36,7 +37,7 @@ def gallery(query: str | None, out: Path | None, title: str | None) -> None:
     from boatseg_core.gallery.page import write_page
     from boatseg_core.gallery.predictions import write_predictions_page
     from boatseg_core.gallery.query import cards_from_frame
-    from boatseg_core.lake.sql import query as ask
+    from boatseg_core.lake.sql import ask
 
     settings = current_settings()
     lake = filled_lake(settings)
@@ -52,7 +53,7 @@ def gallery(query: str | None, out: Path | None, title: str | None) -> None:
                     "there are neither predictions nor labelled images to show: name what to show "
                     'in SQL, such as "select image_id, image from raw_images limit 50"'
                 )
-            frame = ask(lake, query or _LABELLED)
+            frame = read(ask(lake, query or _LABELLED))
             page = write_page(
                 path,
                 title or query or "Labelled images",

@@ -9,19 +9,32 @@ import math
 import os
 import sys
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from boatseg_core.cli import screen
+from boatseg_core.cli.failure import MISUSED, say_error
 from boatseg_core.cli.options import current_settings, filled_lake, home_option
 from boatseg_core.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
 
-FORMATS = ("table", "csv", "json", "parquet")
+    from boatseg_core.lake.sql import Answer, Stats
+
+FORMATS = ("table", "csv", "json", "parquet", "pictures")
+ENDINGS = {
+    ".txt": "table",
+    ".csv": "csv",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".html": "pictures",
+    ".htm": "pictures",
+}
+"""What the ending of ``--output`` says."""
 
 
 def _pins(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
@@ -36,6 +49,17 @@ def _pins(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -
     return pins
 
 
+def _time(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is not a time, such as 2026-05-01 or 2026-05-01T13:30:00+02:00.", ctx, param
+        ) from None
+
+
 @click.command()
 @click.argument("query", metavar='"SELECT ..."')
 @click.option(
@@ -47,10 +71,17 @@ def _pins(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -
     help="Delta version to read a table at; may be given for several tables.",
 )
 @click.option(
+    "--at",
+    metavar="TIME",
+    callback=_time,
+    help="Read the other tables as they were at this time (ISO 8601; without a zone, UTC).",
+)
+@click.option(
     "--format",
     "kind",
     type=click.Choice(FORMATS),
-    help="By default a table, or what the ending of --output says.",
+    help="By default a table, or what the ending of --output says; pictures is a page of the "
+    "columns image, mask and boat_rles.",
 )
 @click.option(
     "--output",
@@ -69,15 +100,18 @@ def _pins(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -
     help="Stop the query after this time.",
 )
 @click.option("--memory", default="1GB", show_default=True, help="Most memory the query may take.")
+@click.option("--stats", is_flag=True, help="Say what was read: versions, columns, files, bytes.")
 @home_option
 def sql(
     query: str,
     pins: dict[str, int],
+    at: datetime | None,
     kind: str | None,
     output: Path | None,
     rows: int,
     seconds: float,
     memory: str,
+    stats: bool,
 ) -> None:
     """Run one reading statement (DuckDB's SQL) over the tables that `boatseg tables` lists.
 
@@ -89,23 +123,70 @@ def sql(
     kind = kind or _kind_of(output)
     if kind == "parquet" and output is None and sys.stdout.isatty():
         raise InputError("parquet is not for a terminal: name a file with --output")
-    lake = filled_lake(current_settings())
+    settings = current_settings()
+    lake = filled_lake(settings)
     with screen.err().status("running the query"):
-        frame = engine.query(lake, query, versions=pins, seconds=seconds, memory=memory)
-    if kind == "table" and output is None:
+        answer = engine.ask(lake, query, versions=pins, at=at, seconds=seconds, memory=memory)
+        frame = read(answer)
+    if kind == "pictures":
+        from boatseg_core.gallery.page import write_page
+        from boatseg_core.gallery.query import cards_from_frame
+
+        path = output or settings.paths.reports / "sql.html"
+        cards = cards_from_frame(frame)
+        noun = settings.labels.class_name
+        with screen.err().status("drawing"):
+            page = write_page(path, query, cards, class_name=noun, count=frame.height)
+        screen.say(page.as_uri())
+    elif kind == "table" and output is None:
         screen.out().print(engine.render_table(frame, max_rows=rows))
-        return
-    data = _encode(frame, kind, rows)
-    if output is None:
-        sys.stdout.buffer.write(data)
-        return
-    _write(output, data)
-    screen.note(f"wrote {screen.counted(frame.height, 'row')} ({screen.size(len(data))}): {output}")
+    else:
+        data = _encode(frame, kind, rows)
+        if output is None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            _write(output, data)
+            size = screen.size(len(data))
+            screen.note(f"wrote {screen.counted(frame.height, 'row')} ({size}): {output}")
+    if stats and answer.stats is not None:
+        _say_stats(answer.stats)
+
+
+def read(answer: Answer) -> pl.DataFrame:
+    """Read an answer; a query that does not stop when it is told to ends with this process."""
+    from boatseg_core.lake.sql import Unstoppable
+
+    try:
+        return answer.polars()
+    except Unstoppable as error:
+        say_error(str(error))
+        sys.stderr.flush()
+        os._exit(MISUSED)  # an ordinary exit would wait for the thread that is still running it
+
+
+def _say_stats(stats: Stats) -> None:
+    """What the query read, on standard error."""
+    read = "not counted here" if stats.bytes_read is None else screen.size(stats.bytes_read)
+    screen.note(f"{screen.counted(stats.rows, 'row')} in {stats.seconds:.2f} s, bytes read: {read}")
+    for name, table in stats.tables.items():
+        columns = ", ".join(table.columns) or "none"
+        screen.note(
+            f"{name} at version {table.version}: {table.files} of {table.of_files} files left by "
+            f"the filters, {screen.size(table.of_bytes)} in all; columns: {columns}"
+        )
 
 
 def _kind_of(output: Path | None) -> str:
-    ending = "" if output is None else output.suffix.lower().removeprefix(".")
-    return ending if ending in FORMATS else "table"
+    if output is None:
+        return "table"
+    ending = output.suffix.lower()
+    if ending not in ENDINGS:
+        raise InputError(
+            f"{output.name} has no ending that says a format: use one of "
+            f"{', '.join(list(ENDINGS)[:-1])}, or name the format with --format"
+        )
+    return ENDINGS[ending]
 
 
 def _encode(frame: pl.DataFrame, kind: str, rows: int) -> bytes:

@@ -4,6 +4,9 @@ import base64
 import csv
 import io
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -83,9 +86,72 @@ def test_a_version_is_pinned(boatseg, home: Path) -> None:
         (["select 1", "--version", "files"], 2, "such as gold_dataset=3"),
         (["select 1", "--version", "files=999"], 1, "version 999"),
         (["select 1", "--output", "/dev/null/x.csv"], 2, "cannot be written"),
+        (["select 1", "--output", "x.xlsx"], 2, "x.xlsx has no ending that says a format: use one"),
+        (["select 1", "--output", "noending"], 2, "noending has no ending that says a format"),
+        (["select 1", "--at", "yesterday"], 2, "'yesterday' is not a time, such as"),
+        (["select * from files", "--at", "2001-01-01"], 2, "table files does not exist yet"),
+        (["select split from gold_dataset", "--format", "pictures"], 2, "needs the column image"),
     ],
 )
 def test_mistakes_are_named(boatseg, home: Path, args: list[str], code: int, message: str) -> None:
     result = boatseg("sql", *args, "--home", home)
     assert result.exit_code == code
     assert message in result.stderr
+
+
+def test_a_format_that_is_named_needs_no_ending(boatseg, home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "x.xyz"
+    result = boatseg("sql", "select 1 as a", "--format", "csv", "--output", file, "--home", home)
+    assert (result.exit_code, file.read_text()) == (0, "a\n1\n")
+
+
+def test_tables_as_they_were(boatseg, home: Path) -> None:
+    query = "select count(*) n from files"
+    for at in ("2099-01-01", "2099-01-01T12:00:00+02:00", "2099-01-01 12:00"):
+        result = boatseg("sql", query, "--format", "json", "--home", home, "--at", at)
+        assert json.loads(result.stdout) == [{"n": 17}]
+
+
+def test_results_as_pictures(boatseg, home: Path, tmp_path: Path) -> None:
+    query = "select image_id, image, mask, boat_count from gold_dataset order by image_id limit 3"
+    result = boatseg("sql", query, "--format", "pictures", "--home", home)
+    assert result.exit_code == 0
+    assert result.stdout.strip() == (home / "reports" / "sql.html").as_uri()
+    page = (home / "reports" / "sql.html").read_text()
+    assert page.count('class="card"') == 3 and "boat count" in page
+    other = tmp_path / "x.html"
+    assert boatseg("sql", query, "--output", other, "--home", home).exit_code == 0
+    assert other.read_text().count('class="card"') == 3
+
+
+def test_what_was_read_is_said_beside_the_result(boatseg, home: Path) -> None:
+    query = "select avg(boat_count) as mean from gold_dataset"
+    result = boatseg("sql", query, "--stats", "--format", "csv", "--home", home)
+    assert result.stdout.splitlines()[0] == "mean"
+    assert "1 row in" in result.stderr and "bytes read:" in result.stderr
+    assert "1 of 1 files left by the filters" in result.stderr
+    assert "columns: boat_count" in result.stderr and "version" in result.stderr
+
+
+def test_a_query_that_does_not_stop_ends_with_its_process(home: Path) -> None:
+    start = time.monotonic()
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "boatseg_core.cli",
+            "sql",
+            "--home",
+            str(home),
+            "--seconds",
+            "0.2",
+            "--memory",
+            "4GB",
+            "select max(length(repeat('x' || range, 20000000))) from range(5000)",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "stopped after 0.2 s" in done.stderr and "Traceback" not in done.stderr
+    assert time.monotonic() - start < 20
