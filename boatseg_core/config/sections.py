@@ -317,6 +317,31 @@ class Train(Section):
     loss: Literal["bce_dice", "focal_dice", "lovasz", "tversky"] = setting(
         "bce_dice", "", "What the training minimises."
     )
+    accumulate: int = setting(
+        1, "batches", "Batches whose gradients are summed before one step.", ge=1
+    )
+    ema_decay: float = setting(
+        0.0,
+        "share",
+        "Share of the averaged weights kept at each step, such as 0.998; 0 does not average.",
+        ge=0,
+        lt=1,
+    )
+    patience: int = setting(
+        0,
+        "validations",
+        "The training stops after so many without a better score; 0 never stops early.",
+        ge=0,
+    )
+    compile: Literal["auto", "on", "off"] = setting(
+        "auto", "", "torch.compile; auto means on a GPU, for trainings long enough to repay it."
+    )
+    checkpoint_steps: int = setting(
+        200,
+        "steps",
+        "A killed training loses at most so many; 0 keeps its state after validations only.",
+        ge=0,
+    )
     precision: Literal["auto", "32", "bf16"] = setting(
         "auto", "", "Number format; auto means bf16 on a GPU that has it, else 32."
     )

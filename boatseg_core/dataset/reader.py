@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, TypeVar
 
 import numpy as np
@@ -138,6 +139,7 @@ class GoldDataset:
         positive_share: float,
         seed: int,
         threads: int = 0,
+        skip: int = 0,
     ) -> Iterator[Batch]:
         """Stream random crops at native resolution, for ever.
 
@@ -152,6 +154,7 @@ class GoldDataset:
             positive_share: Share of crops cut near an object, 0 to 1.
             seed: Seeds order and crops: the same seed gives the same stream.
             threads: Decoding threads; 0 for one per core.
+            skip: Batches to leave out at the beginning, without decoding them.
 
         Raises:
             InputError: The split is empty, or has no image with objects though crops near
@@ -166,7 +169,7 @@ class GoldDataset:
                 f"no {split} image of gold has a labelled object: label some, or set "
                 "train.positive_share to 0"
             )
-        return self._crops(split, crop, batch_size, positive_share, seed, threads)
+        return self._crops(split, crop, batch_size, positive_share, seed, threads, skip)
 
     def _crops(
         self,
@@ -176,6 +179,7 @@ class GoldDataset:
         positive_share: float,
         seed: int,
         threads: int,
+        skip: int,
     ) -> Iterator[Batch]:
         generator = random.Random(seed)
         seeds = generator.getrandbits(63), generator.getrandbits(63)
@@ -192,7 +196,7 @@ class GoldDataset:
             boxes = task.row.boat_boxes if task.near else []
             return _Crop(task.row.image_id, *cut(sample.image, sample.mask, crop, boxes, task.seed))
 
-        crops = _in_threads(tasks(), work, threads)
+        crops = _in_threads(islice(tasks(), skip * batch_size, None), work, threads)
         while True:
             chosen = [next(crops) for _ in range(batch_size)]
             yield Batch(

@@ -72,12 +72,14 @@ class Judge(pl.Callback):
     Args:
         checkpoint: File for the best weights; replaced whole.
         on_epoch: Called with each entry of the history; what it raises ends the training.
+        patience: Validations without a better score after which the training stops; 0 never.
     """
 
-    def __init__(self, checkpoint: Path, on_epoch: OnEpoch | None) -> None:
+    def __init__(self, checkpoint: Path, on_epoch: OnEpoch | None, patience: int = 0) -> None:
         self.history: list[Entry] = []
         self.best_step = 0
         self._best = -1.0
+        self._patience, self._waited = patience, 0
         self._checkpoint, self._on_epoch = checkpoint, on_epoch
         self._started = time.monotonic()
 
@@ -87,11 +89,11 @@ class Judge(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget the validation before."""
-        _segmenter(pl_module).reset_valid()
+        segmenter_of(pl_module).reset_valid()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Read both tallies, compare, keep, tell."""
-        segmenter = _segmenter(pl_module)
+        segmenter = segmenter_of(pl_module)
         train, valid = segmenter.train_tally.read(), segmenter.valid_tally.read()
         segmenter.reset_train()
         if not math.isfinite(valid["loss"]):
@@ -110,13 +112,36 @@ class Judge(pl.Callback):
             **{f"valid_{name}": value for name, value in valid.items()},
         }
         self.history.append(entry)
+        self._waited = 0 if score > self._best else self._waited + 1
         # The later of two equals: it has seen more.
         if score >= self._best:
             self._best, self.best_step = score, trainer.global_step
-            _save(segmenter, self._checkpoint)
+            write_whole(segmenter.network.state_dict(), self._checkpoint)
+        if self._patience and self._waited >= self._patience:
+            trainer.should_stop = True
         log.info("%s", line(entry))
         if self._on_epoch is not None:
             self._on_epoch(entry)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs."""
+        return {
+            "history": self.history,
+            "best_step": self.best_step,
+            "best": self._best,
+            "waited": self._waited,
+            "seconds": time.monotonic() - self._started,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there; the history is told again, to whoever listens this time."""
+        self.history[:] = state_dict["history"]
+        self.best_step, self._best = state_dict["best_step"], state_dict["best"]
+        self._waited = state_dict["waited"]
+        self._started = time.monotonic() - state_dict["seconds"]
+        if self._on_epoch is not None:
+            for entry in self.history:
+                self._on_epoch(entry)
 
 
 def line(entry: Entry) -> str:
@@ -131,15 +156,16 @@ def line(entry: Entry) -> str:
     )
 
 
-def _save(segmenter: Segmenter, path: Path) -> None:
-    """Write the weights so that a kill leaves the old file or the new one."""
+def write_whole(data: Any, path: Path) -> None:
+    """Write what torch can so that a kill leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
-    torch.save(segmenter.network.state_dict(), part)
+    torch.save(data, part)
     part.replace(path)
 
 
-def _segmenter(module: pl.LightningModule) -> Segmenter:
+def segmenter_of(module: pl.LightningModule) -> Segmenter:
+    """The module, which is always our own."""
     from boatseg_core.training.model import Segmenter
 
     assert isinstance(module, Segmenter)

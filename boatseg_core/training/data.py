@@ -117,9 +117,12 @@ class CropStream(IterableDataset[CropBatch]):
         gold: The data set.
         train: Crop size, batch size, share of crops with objects, seed and threads.
         epochs: Batches in each epoch.
+        skip: Batches that an interrupted training has had; they are not decoded again.
     """
 
-    def __init__(self, gold: GoldDataset, train: Train, epochs: list[int]) -> None:
+    def __init__(
+        self, gold: GoldDataset, train: Train, epochs: list[int], *, skip: int = 0
+    ) -> None:
         super().__init__()
         self._source: Iterator[Batch] = gold.crops(
             "train",
@@ -128,6 +131,7 @@ class CropStream(IterableDataset[CropBatch]):
             positive_share=train.positive_share,
             seed=train.seed,
             threads=train.threads,
+            skip=skip,
         )
         self._epochs = iter(epochs)
 
@@ -167,11 +171,14 @@ class GoldModule(pl.LightningDataModule):
         gold: The data set.
         train: The settings of the training.
         epochs: Batches in each epoch.
+        skip: Batches that an interrupted training has had.
     """
 
-    def __init__(self, gold: GoldDataset, train: Train, epochs: list[int]) -> None:
+    def __init__(
+        self, gold: GoldDataset, train: Train, epochs: list[int], *, skip: int = 0
+    ) -> None:
         super().__init__()
-        self._crops = CropStream(gold, train, epochs)
+        self._crops = CropStream(gold, train, epochs, skip=skip)
         self._valid = WholeImages(gold, "valid", limit=train.valid_images, threads=train.threads)
 
     def train_dataloader(self) -> DataLoader[CropBatch]:
@@ -190,7 +197,14 @@ class GoldModule(pl.LightningDataModule):
 
 
 def _loader(source: IterableDataset[CropBatch] | IterableDataset[WholeBatch]) -> DataLoader:  # type: ignore[type-arg]
-    return DataLoader(source, batch_size=None, pin_memory=torch.cuda.is_available())
+    # With a generator of its own: else each pass would take a number from torch's, and a resumed
+    # training, which passes once less, would get other weights from it.
+    return DataLoader(
+        source,
+        batch_size=None,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(0),
+    )
 
 
 def _up(size: int) -> int:

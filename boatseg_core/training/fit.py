@@ -53,6 +53,7 @@ def train(
     work: Path,
     on_epoch: OnEpoch | None = None,
     progress: bool = True,
+    resume: bool = False,
 ) -> TrainResult:
     """Train on ``train``, choose weights and threshold on ``valid``, measure once on ``test``.
 
@@ -65,6 +66,8 @@ def train(
         work: Folder for the checkpoint and the model folder; created.
         on_epoch: Called with each validation's entry; what it raises ends the training.
         progress: Show progress on standard error.
+        resume: Go on with the training of the same settings and data that was killed in ``work``,
+            if there is one; its validations are told to ``on_epoch`` again.
 
     Returns:
         The model folder and everything worth logging.
@@ -82,7 +85,9 @@ def train(
     started = time.monotonic()
     chosen = resolve(settings, overrides)
     check_splits(gold, ("train", "valid", "test"))
-    fitted = fit(gold, settings, chosen, work=work, on_epoch=on_epoch, progress=progress)
+    fitted = fit(
+        gold, settings, chosen, work=work, on_epoch=on_epoch, progress=progress, resume=resume
+    )
     params = {**chosen.model_dump(mode="json"), "best_step": fitted.best_step}
     folder = export(fitted.network, work / "model", settings, chosen, {}, params, gold.version)
     point = choose_operating_point(
@@ -175,13 +180,16 @@ def fit(
     work: Path,
     on_epoch: OnEpoch | None,
     progress: bool,
+    resume: bool = False,
 ) -> Fitted:
     """Train and go back to the best weights; see :func:`train`."""
     import pytorch_lightning as pl
     import torch
 
+    from boatseg_core.training import resume as resuming
     from boatseg_core.training.callbacks import Judge, LossGuard
     from boatseg_core.training.data import GoldModule
+    from boatseg_core.training.ema import Ema
     from boatseg_core.training.encoder_weights import input_statistics
     from boatseg_core.training.model import Segmenter
     from boatseg_core.training.network import build_network
@@ -191,25 +199,45 @@ def fit(
     work.mkdir(parents=True, exist_ok=True)
     # Weights and dropout; crops and augmentation have generators of their own.
     torch.manual_seed(chosen.seed)
-    epochs = epoch_lengths(chosen.max_steps, chosen.validations)
+    name = resuming.fingerprint(gold, chosen, settings.predict.threshold)
+    state = resuming.load(work / resuming.FILE, name) if resume else None
+    done = state["step"] if state else 0
+    epochs = resuming.remaining(epoch_lengths(chosen.max_steps, chosen.validations), done)
+    if state and chosen.patience and state["judge"]["waited"] >= chosen.patience:
+        epochs = []  # it had stopped early
     mean, std = input_statistics(chosen.encoder, pretrained=chosen.pretrained)
     network = Normalised(build_network(chosen), mean, std)
     segmenter = Segmenter(network, chosen, chosen.max_steps, settings.predict.threshold)
+    if state:
+        network.load_state_dict(state["network"])
     checkpoint = work / "best.pt"
     with ExitStack() as stack:
         stack.enter_context(_quiet())
-        judge = Judge(checkpoint, on_epoch)
-        callbacks: list[pl.Callback] = []
+        judge = Judge(checkpoint, on_epoch, chosen.patience)
+        ema = Ema(chosen.ema_decay) if chosen.ema_decay else None
+        # The judge looks before the average gives way to the weights.
+        callbacks: list[pl.Callback] = [LossGuard(), judge, *([ema] if ema else [])]
         if progress:
             bar = ProgressBar(chosen.max_steps, judge)
             callbacks.append(bar)
             stack.callback(bar.stop)
+        callbacks.append(
+            resuming.Keeper(
+                work / resuming.FILE,
+                name,
+                every=chosen.checkpoint_steps,
+                judge=judge,
+                ema=ema,
+                state=state,
+            )
+        )
         trainer = pl.Trainer(
             accelerator="auto",
             devices=1,
             precision=_precision(chosen.precision),
             max_epochs=len(epochs),
-            callbacks=[LossGuard(), judge, *callbacks],
+            accumulate_grad_batches=chosen.accumulate,
+            callbacks=callbacks,
             default_root_dir=work,
             gradient_clip_val=1.0,
             num_sanity_val_steps=0,
@@ -220,7 +248,12 @@ def fit(
         )
         try:
             with _interruptible():
-                trainer.fit(segmenter, datamodule=GoldModule(gold, chosen, epochs))
+                batches = [steps * chosen.accumulate for steps in epochs]
+                data = GoldModule(gold, chosen, batches, skip=done * chosen.accumulate)
+                if epochs:
+                    trainer.fit(segmenter, datamodule=data)
+                elif state:  # killed after its last validation
+                    judge.load_state_dict(state["judge"])
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"the device ran out of memory with {chosen.batch_size} crops of {chosen.crop} px: "

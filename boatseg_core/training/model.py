@@ -6,6 +6,7 @@ validation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl  # noqa: TID253
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 # Pretrained layers know their job already; they move at this share of the decoder's rate.
 ENCODER_RATE = 0.3
 
+# Batches of a training from which on compiling for a GPU, about a minute, has repaid itself.
+COMPILE_FROM = 5000
+
 
 class Tally:
     """Pixel counts and losses of many batches, kept on their device until asked for."""
@@ -35,6 +39,14 @@ class Tally:
         """Add a batch: ``counts`` ``[N, 3]`` as :func:`pixel_counts` gives them."""
         self._counts.append(counts)
         self._losses.append(loss.detach())
+
+    def state(self) -> dict[str, list[Tensor]]:
+        """Everything added so far."""
+        return {"counts": self._counts, "losses": self._losses}
+
+    def restore(self, state: dict[str, list[Tensor]]) -> None:
+        """Go on from :meth:`state`."""
+        self._counts, self._losses = list(state["counts"]), list(state["losses"])
 
     def read(self) -> dict[str, float]:
         """Fetch everything from the device and summarise it: the metrics of iou, and ``loss``."""
@@ -75,11 +87,27 @@ class Segmenter(pl.LightningModule):
     def __init__(self, network: nn.Module, train: Train, steps: int, threshold: float) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
+        # Crops have one size; whole images have many, and would be compiled for each.
+        self._crops: Callable[[Tensor], Tensor] = (
+            torch.compile(self.network.forward) if _compiled(train, steps) else self.network.forward
+        )
         self.loss = build_loss(train.loss)
         self.cut = float(torch.logit(torch.tensor(threshold, dtype=torch.float64)))
         self.train_tally, self.valid_tally = Tally(), Tally()
         self._train, self._steps = train, steps
         self._generator: torch.Generator | None = None
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed training needs besides the weights."""
+        generator = None if self._generator is None else self._generator.get_state()
+        return {"generator": generator, "tally": self.train_tally.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from there; on the device the network is on by now."""
+        if state["generator"] is not None:
+            self._generator = torch.Generator(self.device)
+            self._generator.set_state(state["generator"])
+        self.train_tally.restore(state["tally"])
 
     def reset_train(self) -> None:
         """Start a new training tally."""
@@ -99,7 +127,7 @@ class Segmenter(pl.LightningModule):
         if self._generator is None or self._generator.device != batch.images.device:
             self._generator = torch.Generator(batch.images.device).manual_seed(self._train.seed)
         images, masks = augment(prepare(batch.images), batch.masks, self._generator)
-        logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        logits = self._crops(images.contiguous(memory_format=torch.channels_last))
         loss: Tensor = self.loss(logits, masks)
         self.train_tally.add(pixel_counts(logits.detach(), masks, self.cut), loss)
         return loss
@@ -141,6 +169,12 @@ class Segmenter(pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+
+def _compiled(train: Train, steps: int) -> bool:
+    if train.compile == "auto":
+        return torch.cuda.is_available() and steps * train.accumulate >= COMPILE_FROM
+    return train.compile == "on"
 
 
 def prepare(images: Tensor) -> Tensor:
