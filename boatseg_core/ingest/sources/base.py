@@ -71,9 +71,11 @@ class Blob(Protocol):
     Attributes:
         size: Bytes.
         window: Bytes worth reading at a time when only a few are needed.
+        key: What it is, and as what it was sealed; equal for equal files.
     """
 
     size: int
+    key: tuple[str, int, int, str]
     window: int
 
     def read(self, offset: int, length: int) -> bytes:

@@ -175,6 +175,7 @@ class LocalBlob:
         self, source: LocalSource, file: Path, handle: int, size: int, mtime_ns: int
     ) -> None:
         self.size = size
+        self.key = str(file), size, mtime_ns, ""
         self._source, self._file, self._handle, self._mtime_ns = source, file, handle, mtime_ns
         # Members of an archive are read by many threads: the last one to let go closes it.
         self._close = weakref.finalize(self, os.close, handle)

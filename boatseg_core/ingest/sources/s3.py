@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _PAGE = 1000  # objects in one answer of a listing; the protocol's own bound
-_CHUNK = 4 * 2**20
+_CHUNK = 8 * 2**20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -144,28 +144,24 @@ class S3Blob:
     def __init__(self, source: S3Source, path: str, size: int, mtime_ns: int, etag: str) -> None:
         self.size = size
         self._source, self._path = source, path
-        self._key = path, size, mtime_ns, etag
+        self._sealed = path, size, mtime_ns, etag
+        self.key = source.locate(path), size, mtime_ns, etag
 
     def read(self, offset: int, length: int) -> bytes:
         """Read some bytes; fewer only at the end."""
         end = min(offset + length, self.size)
         if end <= offset:
             return b""
-        answer = self._source._get(*self._key, span=(offset, end))
+        answer = self._source._get(*self._sealed, span=(offset, end))
         return self._source._bytes(answer, self._path)
 
     def chunks(self, offset: int) -> Iterator[bytes]:
         """Read from a place to the end."""
-        import obstore
-
-        if offset >= self.size:
-            return
-        answer = self._source._get(*self._key, span=(offset, self.size))
-        try:
-            for piece in answer.stream(min_chunk_size=_CHUNK):
-                yield bytes(piece)
-        except (obstore.exceptions.BaseError, OSError) as failure:
-            raise self._source._refusal(self._path, failure) from failure
+        # Piece by piece: one long answer would run into the request's timeout while its reader is
+        # busy with pictures.
+        while piece := self.read(offset, _CHUNK):
+            yield piece
+            offset += len(piece)
 
     def check(self) -> None:
         """Raise if the object is no longer what was sealed."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import bz2
 import lzma
 import tarfile
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import IO, Final, Protocol, cast
 
+from boatseg_core.errors import InputError
 from boatseg_core.ingest.sources.archives import Fetch, Limits, Member, Window, judge, usable
 from boatseg_core.ingest.sources.base import Blob, Refusal
 
@@ -200,30 +203,76 @@ def reads(
 ) -> Iterator[tuple[str, Fetch]]:
     """Yield each wanted member's bytes, or why it is refused, in the archive's order.
 
-    One pass over the archive for any number of members, which ends behind the last of them. What
-    is not there is left out.
+    One pass over the archive for any number of members, which ends behind the last of them, and
+    where the next call for the same archive goes on: the batches that an archive was sealed into
+    are read one after the other. What is not there is left out.
 
     Raises:
         Refusal: The archive is damaged.
     """
     left = set(wanted)
+    kept = _KEPT.take(blob)
+    if kept is not None:
+        with suppress(Refusal, InputError):  # whatever it is, the pass from the front will say
+            yield from _pass(kept, name, limits, left)
+    if left:
+        with _damage(blob, name):
+            begun = _Pass(blob, _headers(file := _open(blob, name, limits)), file)
+        yield from _pass(begun, name, limits, left)
+
+
+@dataclass
+class _Pass:
+    """An archive that has been read up to some member."""
+
+    blob: Blob
+    headers: Iterator[tarfile.TarInfo]
+    file: Window | _Stream
+
+
+class _Kept:
+    """The one pass that was left off last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: _Pass | None = None
+
+    def take(self, blob: Blob) -> _Pass | None:
+        """Take it if it is of this very archive, else drop it."""
+        with self._lock:
+            last, self._last = self._last, None
+        return last if last is not None and last.blob.key == blob.key else None
+
+    def put(self, left_off: _Pass) -> None:
+        """Keep a pass."""
+        with self._lock:
+            self._last = left_off
+
+
+_KEPT = _Kept()
+
+
+def _pass(begun: _Pass, name: str, limits: Limits, left: set[str]) -> Iterator[tuple[str, Fetch]]:
+    """Go on with a pass until nothing is left to be found, taking from ``left`` what is."""
+    blob, file = begun.blob, begun.file
     with _damage(blob, name):
-        file = _open(blob, name, limits)
-        for info in _headers(file):
+        for info in begun.headers:
             member = _judge(info, limits)
             if member is None or member.path not in left:
                 continue
-            left.remove(member.path)
             if member.refusal is not None:
-                yield member.path, _raising(member.refusal)
+                fetch = _raising(member.refusal)
             else:
                 file.seek(info.offset_data)
                 data = file.take(info.size)
                 if len(data) != info.size:
                     raise EOFError("the archive ends too early")
                 blob.check()
-                yield member.path, _returning(data)
+                fetch = _returning(data)
+            left.remove(member.path)
+            yield member.path, fetch
             if not left:
+                _KEPT.put(begun)
                 return
 
 
