@@ -23,6 +23,7 @@ from boatseg_core.config import Settings
 from boatseg_core.config.sections import Quality
 from boatseg_core.ingest.duplicates import duplicates, stale_duplicates
 from boatseg_core.lake import Lake
+from boatseg_core.lake.snapshot import Snapshot
 
 __all__ = [
     "DUPLICATE",
@@ -184,10 +185,9 @@ def outdated_verdicts(lake: Lake, settings: Settings) -> list[str]:
     They were judged by other criteria, before or after an image of theirs became a duplicate, or
     never.
     """
-    in_force = criteria_hash(settings.quality)
-    other = lake.scan("image_quality").filter(pl.col("criteria") != in_force)
-    outdated = set(other.select("batch_id").unique().collect()["batch_id"])
-    judged = lake.counts("image_quality")
-    images = lake.counts("raw_images")
-    outdated |= {batch for batch, rows in images.items() if judged.get(batch, 0) != rows}
-    return sorted((outdated | set(stale_duplicates(lake))) & set(images))
+    snapshot = Snapshot(lake)
+    criteria = snapshot.scan("image_quality").select("batch_id", "criteria").unique().collect()
+    other = criteria.filter(pl.col("criteria") != criteria_hash(settings.quality))
+    judged, images = snapshot.counts("image_quality"), snapshot.counts("raw_images")
+    outdated = {batch for batch, rows in images.items() if judged.get(batch, 0) != rows}
+    return sorted((outdated | set(other["batch_id"]) | set(stale_duplicates(lake))) & set(images))

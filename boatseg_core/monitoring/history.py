@@ -25,6 +25,7 @@ import polars as pl
 
 from boatseg_core.config.sections import History
 from boatseg_core.lake import Lake
+from boatseg_core.lake.snapshot import Snapshot
 from boatseg_core.monitoring.drift import ks_distance
 
 MIXES = ("format", "size")
@@ -92,9 +93,7 @@ class Shift:
     means: tuple[float, float] = (math.nan, math.nan)
 
 
-def arrivals(
-    lake: Lake, batch_id: str, history: History, *, version: int | None = None
-) -> Arrivals:
+def arrivals(lake: Lake, batch_id: str, history: History) -> Arrivals:
     """Read the narrow columns of a batch and of the batches sealed before it.
 
     Only images measured the same way are compared: a contrast taken from the picture shrunk to an
@@ -104,17 +103,16 @@ def arrivals(
         lake: The lake.
         batch_id: The batch.
         history: How far to look back.
-        version: Delta version of ``raw_images``.
     """
-    counts = lake.counts("raw_images", version)
+    snapshot = Snapshot(lake)
+    counts = snapshot.counts("raw_images")
     before = sorted(b for b, rows in counts.items() if b < batch_id and rows)[-history.batches :]
-    frame = lake.scan("raw_images", version).filter(pl.col("batch_id").is_in([*before, batch_id]))
-    have = set(frame.collect_schema().names())
-    rows = _kinds(frame.select([c for c in _COLUMNS if c in have]).collect())
+    found = snapshot.scan("raw_images", [*before, batch_id]).select(_COLUMNS).collect()
+    rows = _kinds(found.with_columns(pl.col("measured").fill_null("full")))  # null: older rows
     batch = rows.filter(pl.col("batch_id") == batch_id)
-    if "measured" in rows.columns and batch.height:
-        way = batch["measured"].fill_null("full").mode().sort()[0]
-        rows = rows.filter(pl.col("measured").fill_null("full") == way)
+    if batch.height:
+        way = batch["measured"].mode().sort()[0]
+        rows = rows.filter(pl.col("measured") == way)
         batch = rows.filter(pl.col("batch_id") == batch_id)
     return Arrivals(batch_id, batch, rows.filter(pl.col("batch_id") != batch_id))
 
@@ -126,7 +124,8 @@ def mix_shifts(found: Arrivals, history: History) -> list[Shift]:
 
 def value_shifts(found: Arrivals, history: History) -> list[Shift]:
     """Compare the distributions of :data:`VALUES`."""
-    return [_value_shift(found, what, history) for what in VALUES]
+    return [value_shift(found, what, history) for what in VALUES]
+
 
 
 def ks_p_value(distance: float, first: int, second: int) -> float:
@@ -230,7 +229,8 @@ def _mix_shift(found: Arrivals, what: str, history: History) -> Shift:
     )
 
 
-def _value_shift(found: Arrivals, what: str, history: History) -> Shift:
+def value_shift(found: Arrivals, what: str, history: History) -> Shift:
+    """Compare the distribution of one column of numbers."""
     batch, earlier = _numbers(found.batch[what]), _numbers(found.earlier[what])
     alpha = history.false_alarms / _COMPARISONS
     judged = min(batch.size, earlier.size) >= history.min_images

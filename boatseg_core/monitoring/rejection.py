@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from boatseg_core.lake import Lake
+from boatseg_core.lake.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,16 @@ def rejections(lake: Lake, batch_id: str, *, back: int = 0) -> list[Rejection]:
         batch_id: The batch; it comes last in the answer.
         back: How many earlier batches to look at, at most.
     """
-    known = set(lake.counts("image_quality")) | set(lake.counts("quarantine"))
+    snapshot = Snapshot(lake)
+    known = set(snapshot.counts("image_quality")) | set(snapshot.counts("quarantine"))
     earlier = sorted(batch for batch in known if batch < batch_id)
-    batches = [*earlier[len(earlier) - back if back < len(earlier) else 0 :], batch_id]
-    wanted = pl.col("batch_id").is_in(batches)
+    batches = [*earlier[max(0, len(earlier) - back) :], batch_id]
     verdicts = (
-        lake.scan("image_quality")
-        .filter(wanted)
+        snapshot.scan("image_quality", batches)
         .select("batch_id", "reasons", duplicate=pl.col("duplicate_of").is_not_null())
         .collect()
     )
-    refused = lake.scan("quarantine").filter(wanted).select("batch_id", "reason").collect()
+    refused = snapshot.scan("quarantine", batches).select("batch_id", "reason").collect()
     return [_count(verdicts, refused, batch) for batch in batches]
 
 
