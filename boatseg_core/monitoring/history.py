@@ -127,7 +127,6 @@ def value_shifts(found: Arrivals, history: History) -> list[Shift]:
     return [value_shift(found, what, history) for what in VALUES]
 
 
-
 def ks_p_value(distance: float, first: int, second: int) -> float:
     """Chance that two samples of one continuous distribution lie at least this far apart.
 

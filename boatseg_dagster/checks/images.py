@@ -6,6 +6,7 @@ more rarely, and goes on by itself once its files or the criteria were put right
 warns: a batch may well be unlike the others and right.
 """
 
+import math
 from typing import Any
 
 import dagster as dg
@@ -120,7 +121,7 @@ def sizes_and_formats_are_usual(
     history = boatseg.settings().history
     found = arrivals(boatseg.lake(), context.partition_key, history)
     shifts = mix_shifts(found, history)
-    return _compared(
+    return compared(
         shifts,
         found.batches,
         {s.what: spark.shares(s.shares, title=f"share of images by {s.what}") for s in shifts},
@@ -144,10 +145,11 @@ def brightness_and_contrast_are_usual(
         )
         for what, high in zip(VALUES, (255, 127.5), strict=True)
     }
-    return _compared(value_shifts(found, history), found.batches, charts)
+    return compared(value_shifts(found, history), found.batches, charts)
 
 
-def _compared(shifts: list[Shift], batches: int, charts: dict[str, str]) -> dg.AssetCheckResult:
+def compared(shifts: list[Shift], batches: int, charts: dict[str, str]) -> dg.AssetCheckResult:
+    """Report comparisons of a batch with the batches before it."""
     shifted = [shift for shift in shifts if shift.shifted]
     if shifted:
         text = "; ".join(
@@ -167,7 +169,7 @@ def _compared(shifts: list[Shift], batches: int, charts: dict[str, str]) -> dg.A
         numbers[f"distance/{s.what}"] = s.distance
         numbers[f"threshold/{s.what}"] = s.threshold
         numbers[f"p_value/{s.what}"] = s.p_value
-        if s.what in VALUES and s.judged:
+        if s.judged and not math.isnan(s.means[0]):
             numbers[f"mean/{s.what}"], numbers[f"mean_before/{s.what}"] = s.means
     return dg.AssetCheckResult(
         passed=not shifted,
