@@ -31,10 +31,12 @@ FLOORS = (
     {"dataset", "inference"},
     {"registry"},
     {"training"},
-    {"cli", "serving"},
+    {"cli", "serving", "notebook"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 TOP = len(FLOORS) - 1
+# The package itself hands out what a door opens, and imports it only when it is asked for.
+FLOOR_OF["__init__"] = TOP
 
 # The serving process and the definitions must start without these.
 HEAVY = (
@@ -88,10 +90,11 @@ def room_of(path: Path) -> str:
 
 
 def declared() -> dict[str, list[Requirement]]:
-    """Requirements of pyproject.toml: those of the package, and those of development."""
+    """Requirements of pyproject.toml: of the package, of its extras, and of development."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return {
         "runtime": [Requirement(line) for line in project["dependencies"]],
+        "kaggle": [Requirement(line) for line in project["optional-dependencies"]["kaggle"]],
         "dev": [Requirement(line) for line in project["optional-dependencies"]["dev"]],
     }
 
@@ -111,7 +114,7 @@ def pins() -> dict[str, str]:
 
 
 def test_every_room_has_its_floor() -> None:
-    rooms = {room_of(path) for path in sources("boatseg_core")} - {"__init__"}
+    rooms = {room_of(path) for path in sources("boatseg_core")}
     assert rooms <= set(FLOOR_OF), f"give {rooms - set(FLOOR_OF)} a floor here and in the docs"
 
 
@@ -157,7 +160,7 @@ def test_importing_the_package_costs_nothing() -> None:
 def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
     providers = importlib.metadata.packages_distributions()
     local = {*PACKAGES, "tests", "conftest"}
-    known = names(declared()["runtime"])
+    known = names(declared()["runtime"] + declared()["kaggle"])
     used: set[str] = set()
     missing = []
     for path in (path for package in PACKAGES for path in sources(package)):
@@ -175,8 +178,8 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
 
 def test_every_dependency_says_why() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    blocks = re.findall(r"^(?:dependencies|dev) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
+    blocks = re.findall(r"^(?:dependencies|kaggle|dev) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
     lines = [line.strip() for block in blocks for line in block.splitlines()]
     entries = [(before, line) for before, line in zip(["", *lines], lines, strict=False)]
     wrong = [
@@ -198,7 +201,7 @@ def test_constraints_pin_versions_and_nothing_else() -> None:
     assert len(pins()) == len(pinned), "a package is pinned twice"
 
 
-@pytest.mark.parametrize("kind", ["runtime", "dev"])
+@pytest.mark.parametrize("kind", ["runtime", "kaggle", "dev"])
 def test_constraints_satisfy_the_bounds(kind: str) -> None:
     versions = pins()
     wrong = [

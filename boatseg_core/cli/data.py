@@ -1,4 +1,4 @@
-"""``boatseg data``: scenes to learn from."""
+"""``boatseg data``: scenes to learn from, drawn or downloaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from boatseg_core.cli import screen
-from boatseg_core.cli.options import home_option
+from boatseg_core.cli.options import current_settings, home_option
 
 # Starting a process costs as much as drawing this many pictures.
 _PER_WORKER = 20
@@ -17,7 +17,7 @@ _PER_WORKER = 20
 
 @click.group()
 def data() -> None:
-    """Make data sets."""
+    """Get data to learn from."""
 
 
 @data.command()
@@ -77,3 +77,64 @@ def synth(
     if made.faults:
         kinds = [kind for _, kind in made.faults]
         screen.say(f"faults mixed in: {screen.listed({k: kinds.count(k) for k in kinds})}")
+
+
+@data.command()
+@click.argument("competition", default="airbus-ship-detection")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for the archive; by default the images'."
+)
+@home_option
+def kaggle(competition: str, out: Path | None) -> None:
+    """Download a Kaggle competition into the landing area, going on where it stopped.
+
+    The archive stays packed: boatseg ingest reads the images in it. Its CSV files are put where
+    labels are looked for. Needs boatseg[kaggle], an account, a token in the environment or in
+    ~/.kaggle, and the competition's rules accepted.
+    """
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    from boatseg_core.errors import InputError
+    from boatseg_core.ingest.kaggle import download
+
+    settings = current_settings()
+    settings.paths.create()
+    if out is None and "://" in settings.landing.images:
+        raise InputError(
+            f"landing.images is {settings.landing.images}: download with --out FOLDER and copy the "
+            "archive there"
+        )
+    labels = settings.labels_path
+    labels = labels if labels.is_dir() else settings.paths.landing
+    console = screen.err()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(competition, total=None)
+        done = download(
+            competition,
+            out or settings.images_folder,
+            labels,
+            progress=lambda there, total: bar.update(task, completed=there, total=total or None),
+            note=screen.note,
+        )
+    how = f"{screen.size(done.fetched)} downloaded" if done.fetched else "nothing new"
+    screen.say(f"{done.archive}: {screen.size(done.size)} ({how})")
+    for file in done.labels:
+        screen.say(f"{file}: labels")
+    if out is None:
+        screen.note("next: boatseg ingest")

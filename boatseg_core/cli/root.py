@@ -22,7 +22,7 @@ CATALOGUE = {
     "config": Entry(
         "Every setting and where its value came from.", _START, f"{_CLI}.config:config"
     ),
-    "data": Entry("Make scenes to learn from.", _DATA, f"{_CLI}.data:data"),
+    "data": Entry("Scenes to learn from, drawn or downloaded.", _DATA, f"{_CLI}.data:data"),
     "ingest": Entry("Take in new images and labels, up to gold.", _DATA, f"{_CLI}.ingest:ingest"),
     "labels": Entry(
         "Label files, their issues, and the way back.", _DATA, f"{_CLI}.labels:labels"
