@@ -14,6 +14,7 @@ from boatseg_dagster.assets.silver import (
     rasterized_masks,
     with_criteria,
 )
+from boatseg_dagster.assets.upkeep import keep_lake, lake_upkeep, weekly_upkeep
 from boatseg_dagster.checks import all_checks
 from boatseg_dagster.jobs import all_jobs
 from boatseg_dagster.resources import Boatseg
@@ -31,6 +32,7 @@ all_assets = [
     trained_model,
     batch_predictions,
     drift,
+    lake_upkeep,
 ]
 """Every asset, in the order data flows."""
 
@@ -45,9 +47,9 @@ def build_defs(resource: Boatseg | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=with_criteria(all_assets, resource),
         asset_checks=all_checks,
-        jobs=all_jobs,
+        jobs=[*all_jobs, keep_lake],
         sensors=all_sensors,
-        schedules=all_schedules,
+        schedules=[*all_schedules, weekly_upkeep],
         resources={"boatseg": resource},
         # The steps of a run hand nothing to each other but table versions, and a process per step
         # would import everything six times: one process per run is the unit of isolation.

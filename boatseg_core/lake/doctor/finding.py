@@ -22,6 +22,9 @@ Kind = Literal[
     "gold_without_source",
     "labels_without_rows",
 ]
+_HARMLESS = frozenset(
+    {"old_damage", "leftover", "orphan_files", "bad_pointer", "ledger_without_rows"}
+)
 Remedy = Literal["safe", "rewind", "run", "hand", "none"]
 
 
@@ -55,5 +58,5 @@ class Finding:
 
     @property
     def serious(self) -> bool:
-        """Whether rows are missing, doubled or cannot be read."""
-        return self.kind not in ("old_damage", "leftover", "orphan_files", "bad_pointer")
+        """Whether rows are lost, doubled or cannot be read; an outstanding batch is none of it."""
+        return self.kind not in _HARMLESS
