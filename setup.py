@@ -15,7 +15,7 @@ setup(
         Extension(
             "boatseg_core.imaging._pixels",
             ["boatseg_core/imaging/_pixels.c"],
-            extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-std=c11"],
+            extra_compile_args=(["/std:c11"] if sys.platform == "win32" else ["-O3", "-std=c11"]),
             py_limited_api=True,
             optional=True,
         )

@@ -3,8 +3,8 @@
 Contestants, each a process of its own, taking turns; what does not count is start-up (an ingestion
 of 32 files comes first):
 
-- ``ours``: ``seal`` and ``ingest_batch``: list, decode in full, SHA-256, exact histogram, all
-  measurements, bytes and all committed to Delta;
+- ``ours``: ``ingest_batch`` of every sealed batch: decode in full, SHA-256, exact histogram, all
+  measurements, bytes and all committed to Delta (listing and sealing: ``discovery.py``);
 - ``fast``: the same with ``decode.mode = "entropy"``;
 - ``limit``: as many threads do the same decode, SHA-256 and histogram, and write nothing;
 - ``spark``, ``ray``, ``daft``: decode with Pillow, SHA-256, histogram; bytes and all to Parquet.
@@ -154,11 +154,11 @@ def compete(name: str, few: Path, data: Path, home: Path, *, threads: int) -> di
     """Be one of our own contestants, in a process of its own."""
     from boatseg_core.imaging.sums import NATIVE
 
-    mode = "entropy" if name == "fast" else "full"
-    run = limit if name == "limit" else partial(ingest, mode=mode)
-    run(few, home / "warm", threads)
+    prepare = limit if name == "limit" else partial(ingest, entropy=name == "fast")
+    prepare(few, home / "warm", threads)()
+    run = prepare(data, home / "run", threads)
     start, cpu = time.perf_counter(), time.process_time()
-    rows = run(data, home / "run", threads)
+    rows = run()
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = round(peak_rss_mb())
     if rows is None:  # ours: read back what was committed, outside the clock
@@ -168,16 +168,21 @@ def compete(name: str, few: Path, data: Path, home: Path, *, threads: int) -> di
     return result if name == "fast" else result | {"proof": proof(rows)}
 
 
-def ingest(data: Path, home: Path, threads: int, *, mode: str) -> None:
-    """Seal a folder and ingest its batches into a new home."""
+def ingest(data: Path, home: Path, threads: int, *, entropy: bool) -> Callable[[], None]:
+    """Seal a folder into a new home; what is returned ingests its batches."""
     from boatseg_core.ingest.bronze import ingest_batch
     from boatseg_core.ingest.seal import seal
 
-    settings, lake = open_home(data, home, threads, mode)
-    for batch in seal(lake, settings).batches:
-        found = ingest_batch(lake, batch, settings)
-        if found.quarantined:
-            raise BenchmarkError(f"files were refused: {found.refused[:3]}")
+    settings, lake = open_home(data, home, threads, "entropy" if entropy else "full")
+    batches = seal(lake, settings).batches
+
+    def run() -> None:
+        for batch in batches:
+            found = ingest_batch(lake, batch, settings)
+            if found.quarantined:
+                raise BenchmarkError(f"files were refused: {found.refused[:3]}")
+
+    return run
 
 
 def committed(home: Path) -> list[tuple[str, bytes]]:
@@ -199,26 +204,32 @@ def open_home(data: Path, home: Path, threads: int, mode: str) -> tuple[Any, Any
     return settings, Lake.from_settings(settings)
 
 
-def limit(data: Path, home: Path, threads: int) -> list[tuple[str, bytes]]:
+def limit(data: Path, home: Path, threads: int) -> Callable[[], list[tuple[str, bytes]]]:
     """Read, decode, hash and count in threads, and write nothing."""
-    from boatseg_core.imaging.decode import load_rgb, open_image
-
-    def read(file: Path) -> tuple[str, Any]:
-        content = file.read_bytes()
-        rgb = load_rgb(open_image(content))
-        return hashlib.sha256(content).hexdigest(), rgb.histogram()
-
-    rows: list[tuple[str, Any]] = []
-    waiting: deque[Future[tuple[str, Any]]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for file in sorted(data.iterdir()):
-            waiting.append(pool.submit(read, file))
-            if len(waiting) >= 4 * threads:
-                rows.append(waiting.popleft().result())
-        rows += [each.result() for each in waiting]
     import numpy as np
 
-    return [(sha256, np.array(counts, dtype="<u4").tobytes()) for sha256, counts in rows]
+    from boatseg_core.imaging.decode import load_rgb, open_image
+
+    files = sorted(data.iterdir())
+
+    def read(file: Path) -> tuple[str, bytes]:
+        content = file.read_bytes()
+        rgb = load_rgb(open_image(content))
+        histogram = np.array(rgb.histogram(), dtype="<u4").tobytes()
+        return hashlib.sha256(content).hexdigest(), histogram
+
+    def run() -> list[tuple[str, bytes]]:
+        rows: list[tuple[str, bytes]] = []
+        waiting: deque[Future[tuple[str, bytes]]] = deque()
+        with ThreadPoolExecutor(threads) as pool:
+            for file in files:
+                waiting.append(pool.submit(read, file))
+                if len(waiting) >= 4 * threads:
+                    rows.append(waiting.popleft().result())
+            rows += [each.result() for each in waiting]
+        return rows
+
+    return run
 
 
 def proof(rows: list[tuple[str, bytes]]) -> str:
