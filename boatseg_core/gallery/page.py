@@ -150,6 +150,18 @@ def write_page(
         size=size,
         max_bytes=max_bytes,
     )
+    return save_page(path, page)
+
+
+def save_page(path: Path, page: str) -> Path:
+    """Write a page so that a reader sees all of it or none of it.
+
+    Returns:
+        The file's absolute path.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
     path = path.absolute()
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

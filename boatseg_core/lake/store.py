@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 import pyarrow as pa
@@ -25,6 +25,7 @@ from boatseg_core.lake.schemas import TABLES, TableSpec
 
 if TYPE_CHECKING:
     from boatseg_core.config import Settings
+    from boatseg_core.lake.sql import Answer
 
 Data: TypeAlias = "pl.DataFrame | pa.Table | pa.RecordBatchReader"
 
@@ -151,6 +152,12 @@ class Lake:
         return open_dataset(
             self.table(name, version), _spec(name), self.uri(name), self.storage_options
         )
+
+    def sql(self, query: str, **options: Any) -> Answer:
+        """Ask the tables in SQL; see :func:`boatseg_core.lake.sql.ask`."""
+        from boatseg_core.lake.sql import ask
+
+        return ask(self, query, **options)
 
     def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
         """Scan a table lazily, with projection and partition pruning.
