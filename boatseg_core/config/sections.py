@@ -167,7 +167,7 @@ class Quality(Section):
     broken_pass_rate: float = setting(
         0.5,
         "share",
-        "A batch with a lower pass rate is broken: it does not go to gold before somebody looks.",
+        "A batch with a lower pass rate is broken: its run in Dagster stops before gold.",
         ge=0,
         le=1,
     )
@@ -333,8 +333,8 @@ class Train(Section):
         "The training stops after so many without a better score; 0 never stops early.",
         ge=0,
     )
-    compile: Literal["auto", "on", "off"] = setting(
-        "auto", "", "torch.compile; auto means on a GPU, for trainings long enough to repay it."
+    compile: bool = setting(
+        False, "", "Compile the network for the crops with torch.compile before the first step."
     )
     checkpoint_steps: int = setting(
         200,

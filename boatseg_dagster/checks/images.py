@@ -30,6 +30,7 @@ from boatseg_dagster.partitions import batches
 from boatseg_dagster.resources import Boatseg
 
 _SHOWN = 20
+_REASONS = 4
 _WARN, _ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 
@@ -68,18 +69,22 @@ def rejected_share(context: dg.AssetCheckExecutionContext, boatseg: Boatseg) -> 
     warn, error = 1 - quality.min_pass_rate, 1 - quality.broken_pass_rate
     # Two bad files of three say nothing about the camera.
     broken = now.share > error and now.files >= history.min_images
+    reasons = sorted((now.quarantined | now.unmet).items(), key=lambda item: (-item[1], item[0]))
+    why = ", ".join(f"{number} {name}" for name, number in reasons[:_REASONS])
     chart = spark.history(
         [batch.share for batch in counted], title="rejected share", limits=[warn, error]
     )
     return dg.AssetCheckResult(
         passed=now.share <= warn,
         severity=_ERROR if broken else _WARN,
-        description=f"{now.share:.1%} of {now.files} files were rejected, {warn:.1%} are normal"
+        description=f"{now.share:.1%} of {now.files} files were rejected"
+        + (f" ({why})" if why else "")
         + (
-            f" and more than {error:.1%} mean a broken batch: see boatseg quarantine list --batch "
-            f"{now.batch_id}, and the reasons in image_quality"
+            f"; more than {error:.1%} mean a broken batch, which stops before gold: see boatseg "
+            f"quarantine list --batch {now.batch_id} and the reasons in image_quality, then put "
+            "the files or the criteria right, or lower quality.broken_pass_rate"
             if broken
-            else ""
+            else f", up to {warn:.1%} are normal"
         ),
         metadata={
             "rejected_share": now.share,
