@@ -170,21 +170,19 @@ def _fetch(response: Response, archive: Path) -> Iterator[tuple[int, int, int]]:
 
     part, state = archive.with_name(f"{archive.name}.part"), _state_of(archive)
     total = int(response.headers.get("Content-Length", 0))
-    identity = {
-        "etag": response.headers.get("ETag") or response.headers.get("Last-Modified") or "",
-        "size": total,
-    }
-    if archive.exists() and identity["etag"] and _read_state(state) == identity:
+    etag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+    identity = {"etag": etag, "size": total}
+    if archive.exists() and etag and _read_state(state) == identity:
         yield 0, archive.stat().st_size, total
         return
     done = 0
-    if part.exists() and identity["etag"] and _read_state(state, "of_part") == identity:
+    if part.exists() and etag and _read_state(state, "of_part") == identity:
         done = part.stat().st_size
     _check_room(archive, total - done)
     _write_state(state, identity)
     if done and (done < total or not total):
         # If-Range: should the file have changed, all of it comes, and not a piece of the new one.
-        headers = {"Range": f"bytes={done}-", "If-Range": identity["etag"]}
+        headers = {"Range": f"bytes={done}-", "If-Range": etag}
         url = response.url
         response.close()
         response = requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT)
