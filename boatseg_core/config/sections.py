@@ -82,8 +82,8 @@ class Landing(Section):
     archive_max_ratio: float = setting(
         200.0, "", "An archive that unpacks to more times its own size is refused as a bomb.", gt=1
     )
-    archive_max_members: int = setting(
-        100_000, "files", "An archive with more members is refused.", ge=1
+    archive_max_members: int = setting(  # Kaggle's archive of ship images has 208,163
+        500_000, "files", "An archive with more members is refused.", ge=1
     )
 
 
