@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from boatseg_core.lake import TABLES, Lake
+from boatseg_dagster.lineage import column_lineage
 
 _OWNERS = {
     "bronze": "team:data-engineering",
@@ -14,29 +15,6 @@ _OWNERS = {
     "gold": "team:data-science",
     "model": "team:data-science",
     "serving": "team:ml-engineering",
-}
-
-# Column lineage into gold: where each column was first written.
-_GOLD_LINEAGE = {
-    "image_id": ("raw_images", "image_id"),
-    "batch_id": ("raw_images", "batch_id"),
-    "image": ("raw_images", "image"),
-    "width": ("raw_images", "width"),
-    "height": ("raw_images", "height"),
-    "brightness": ("raw_images", "brightness"),
-    "contrast": ("raw_images", "contrast"),
-    "sha256": ("raw_images", "sha256"),
-    "mask": ("rasterized_masks", "mask"),
-    "boat_count": ("rasterized_masks", "boat_count"),
-    "boat_area": ("rasterized_masks", "boat_area"),
-    "boat_areas": ("rasterized_masks", "boat_areas"),
-    "boat_boxes": ("rasterized_masks", "boat_boxes"),
-    "boat_centroids": ("rasterized_masks", "boat_centroids"),
-    "boat_orientations": ("rasterized_masks", "boat_orientations"),
-    "boat_rles": ("rasterized_masks", "boat_rles"),
-    "label_version": ("rasterized_masks", "label_version"),
-    "group_id": ("image_groups", "group_id"),
-    "split": ("image_groups", "split"),
 }
 
 
@@ -88,21 +66,10 @@ def written(
             "dagster/row_count": lake.count(table, version),
             "dagster/partition_row_count": rows,
             "delta_version": version,
+            **column_lineage(table),
             **shown,
         },
     )
-
-
-def gold_lineage() -> dict[str, dg.TableColumnLineage]:
-    """Column lineage of ``gold_dataset``, as materialization metadata."""
-    return {
-        "dagster/column_lineage": dg.TableColumnLineage(
-            {
-                column: [dg.TableColumnDep(dg.AssetKey(table), source)]
-                for column, (table, source) in _GOLD_LINEAGE.items()
-            }
-        )
-    }
 
 
 def pinned(context: dg.AssetExecutionContext, *tables: str) -> dict[str, int]:

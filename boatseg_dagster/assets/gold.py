@@ -5,10 +5,11 @@ from typing import Any
 import dagster as dg
 
 from boatseg_core.dataset.gold import build_gold
+from boatseg_core.gallery.batches import write_batch_page
 from boatseg_core.gallery.sheets import masks_sheet
 from boatseg_dagster.assets.bronze import raw_images
 from boatseg_dagster.assets.silver import image_groups, image_quality, rasterized_masks
-from boatseg_dagster.metadata import asset_args, gold_lineage, markdown, pinned, written
+from boatseg_dagster.metadata import asset_args, markdown, pinned, written
 from boatseg_dagster.partitions import batches
 from boatseg_dagster.resources import Boatseg
 
@@ -20,9 +21,16 @@ from boatseg_dagster.resources import Boatseg
 )
 def gold_dataset(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.MaterializeResult[Any]:
     """Image and mask side by side, for labelled images that passed quality, with their split."""
-    batch, lake = context.partition_key, boatseg.lake()
+    batch, lake, settings = context.partition_key, boatseg.lake(), boatseg.settings()
     upstream = ("raw_images", "image_quality", "rasterized_masks", "image_groups")
     summary = build_gold(lake, batch, versions=pinned(context, *upstream))
+    page = write_batch_page(
+        lake,
+        batch,
+        settings.paths.reports / "batches",
+        version=summary.version,
+        class_name=settings.labels.class_name,
+    )
     return written(
         lake,
         "gold_dataset",
@@ -31,6 +39,6 @@ def gold_dataset(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.Mate
         boats=summary.boats,
         splits=summary.splits,
         left_out=summary.left_out,
+        page=None if page is None else dg.MetadataValue.path(page),
         pictures=markdown(masks_sheet(lake, batch, version=summary.version)),
-        **gold_lineage(),
     )
