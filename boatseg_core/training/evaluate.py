@@ -36,10 +36,14 @@ class Evaluation:
             ``sizes``, ``conditions``, ``object_curve``, ``pixel_curve``, ``calibration``,
             ``seconds``.
         examples: Pictures by kind: ``worst``, ``false alarms``, ``best``.
+        metrics: The main figures, flat: those of
+            :meth:`boatseg_core.metrics.iou.IouAccumulator.compute`, and ``f2`` with ``floor_f2``;
+            NaN over nothing.
     """
 
     facts: dict[str, Any]
     examples: dict[str, list[Example]] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 def evaluate(
@@ -124,7 +128,12 @@ def evaluate(
         },
         "seconds": time.monotonic() - started,
     }
-    return Evaluation(facts, {name: kept.best() for name, kept in gathered.kept.items()})
+    metrics = gathered.iou.compute() | {
+        "f2": float(found["f2"].mean()),
+        "floor_f2": float((found["true"] == 0).mean()),
+    }
+    examples = {name: kept.best() for name, kept in gathered.kept.items()}
+    return Evaluation(facts, examples, metrics)
 
 
 def _model(predictor: Predictor) -> dict[str, Any]:

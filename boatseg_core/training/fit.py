@@ -79,8 +79,9 @@ def train(
     """
     from boatseg_core.inference.predictor import Predictor
     from boatseg_core.inference.spec import ModelSpec
+    from boatseg_core.training.evaluate import evaluate
     from boatseg_core.training.export import export
-    from boatseg_core.training.operating_point import choose_operating_point, measure
+    from boatseg_core.training.operating_point import choose_operating_point
 
     started = time.monotonic()
     chosen = resolve(settings, overrides)
@@ -102,7 +103,8 @@ def train(
     params |= picked
     spec = ModelSpec.load(folder).model_copy(update={**picked, "params": params})
     spec.save(folder)
-    metrics = measure(Predictor.load(folder), gold, "test", threads=chosen.threads)
+    evaluation = evaluate(Predictor.load(folder), gold, "test", threads=chosen.threads)
+    metrics = evaluation.metrics
     spec.model_copy(update={"metrics": metrics}).save(folder)
     return TrainResult(
         folder=folder,
@@ -112,6 +114,7 @@ def train(
         gold_version=gold.version,
         seconds=time.monotonic() - started,
         best_step=fitted.best_step,
+        evaluation=evaluation,
     )
 
 

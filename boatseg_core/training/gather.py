@@ -13,7 +13,7 @@ import numpy.typing as npt
 from boatseg_core.imaging.overlay import Pixels, draw_comparison, shrink_mask, thumbnail
 from boatseg_core.inference.prediction import Prediction, above, from_logits
 from boatseg_core.metrics.curves import ObjectCurve, PixelCurves, ScoreReliability
-from boatseg_core.metrics.iou import pixel_counts
+from boatseg_core.metrics.iou import IouAccumulator, pixel_counts
 from boatseg_core.metrics.objects import Overlap, f2, hits, overlap
 from boatseg_core.metrics.scorecard import Scorecard
 from boatseg_core.training.truth import Labels, TrueObjects
@@ -72,6 +72,7 @@ class Gathered:
 
     Attributes:
         card: Figures of each image.
+        iou: Pixel counts of the predictions as they are given out.
         pixels: Pixel counts at every threshold, and calibration.
         objects: The predictions as they are given out, at some thresholds.
         scores: Reliability of the objects' scores.
@@ -81,6 +82,7 @@ class Gathered:
     def __init__(self, predictor: Predictor, truth: TrueObjects) -> None:
         self.predictor, self.truth = predictor, truth
         self.card, self.pixels, self.scores = Scorecard(), PixelCurves(), ScoreReliability()
+        self.iou = IouAccumulator()
         self.objects = ObjectCurve(OBJECT_THRESHOLDS)
         self.kept = {name: _Kept() for name in ("worst", "false alarms", "best")}
 
@@ -91,6 +93,7 @@ class Gathered:
         self.pixels.update(logits, sample.mask)
         found, counts, overlaps = self._at(logits, sample.mask, layers, self.predictor.threshold)
         self.card.update(sample.image_id, sample.group_id, counts, overlaps)
+        self.iou.update_counts(*([count] for count in counts))
         self.scores.update(found.scores, overlaps.predicted > 0.5)
         self._curve(logits, sample.mask, layers)
         self._keep(sample, found, counts)

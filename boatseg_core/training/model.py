@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 # Pretrained layers know their job already; they move at this share of the decoder's rate.
 ENCODER_RATE = 0.3
 
-# Batches of a training from which on compiling for a GPU, about a minute, has repaid itself.
-COMPILE_FROM = 5000
-
 
 class Tally:
     """Pixel counts and losses of many batches, kept on their device until asked for."""
@@ -89,7 +86,7 @@ class Segmenter(pl.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         # Crops have one size; whole images have many, and would be compiled for each.
         self._crops: Callable[[Tensor], Tensor] = (
-            torch.compile(self.network.forward) if _compiled(train, steps) else self.network.forward
+            torch.compile(self.network.forward) if train.compile else self.network.forward
         )
         self.loss = build_loss(train.loss)
         self.cut = float(torch.logit(torch.tensor(threshold, dtype=torch.float64)))
@@ -169,12 +166,6 @@ class Segmenter(pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
-
-
-def _compiled(train: Train, steps: int) -> bool:
-    if train.compile == "auto":
-        return torch.cuda.is_available() and steps * train.accumulate >= COMPILE_FROM
-    return train.compile == "on"
 
 
 def prepare(images: Tensor) -> Tensor:

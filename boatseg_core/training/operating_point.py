@@ -1,8 +1,8 @@
-"""Choose the operating point of an exported model, and measure it as it will be used.
+"""Choose the operating point of an exported model.
 
 The predictor thresholds probabilities, may cut regions at their necks and drops small ones; what is
-registered, gated and shown must therefore be measured through it, not through the bare network.
-All of it is chosen on the validation split; the test split is only ever measured.
+registered, gated and shown is therefore measured through it (:mod:`.evaluate`), not through the
+bare network. All of it is chosen on the validation split; the test split is only ever measured.
 """
 
 from __future__ import annotations
@@ -137,35 +137,6 @@ def _least(by_neck: dict[float, npt.NDArray[np.float64]], images: int) -> float:
         if gain.mean() <= gain.std(ddof=min(1, len(gain) - 1)) / math.sqrt(len(gain)):
             return neck
     return best
-
-
-def measure(
-    predictor: Predictor, gold: GoldDataset, split: str, *, threads: int = 0
-) -> dict[str, float]:
-    """Predict every image of a split as the batches and the service do, and count.
-
-    Args:
-        predictor: The model, with its threshold, smallest area and splitting.
-        gold: The data set.
-        split: Split to read.
-        threads: Decoding threads; 0 for one per core.
-
-    Returns:
-        See :meth:`boatseg_core.metrics.iou.IouAccumulator.compute`, and ``f2``, the challenge's
-        score, with ``floor_f2``, that of predicting nothing.
-    """
-    accumulator, truth = IouAccumulator(), TrueObjects(gold, split)
-    scores, empty = [], 0
-    for sample in gold.samples(split, threads=threads):
-        (answer,) = predictor.predict_arrays([sample.image])
-        labels = answer.labels()
-        accumulator.update(labels, sample.mask)
-        found = overlap(labels, truth.layers(sample))
-        scores.append(f2(hits(found.predicted), len(found.predicted), len(found.true)))
-        empty += not len(found.true)
-    mean = float(np.mean(scores)) if scores else math.nan
-    floor = empty / len(scores) if scores else math.nan
-    return {**accumulator.compute(), "f2": mean, "floor_f2": floor}
 
 
 @dataclass(frozen=True)

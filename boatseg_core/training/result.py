@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from boatseg_core.training.evaluate import Evaluation
 
 # One validation: step, epoch, seconds, learning_rate, score, and the metrics of
 # `boatseg_core.metrics.iou` and the loss, each under `train_` and `valid_`.
@@ -21,11 +24,12 @@ class TrainResult:
         folder: Model folder with ``model.onnx`` and ``boatseg.json``.
         history: One entry a validation, oldest first.
         metrics: Of the best weights on the whole test split, see
-            :meth:`boatseg_core.metrics.iou.IouAccumulator.compute`.
+            :attr:`boatseg_core.training.evaluate.Evaluation.metrics`.
         params: What the training was run with, flat.
         gold_version: Delta version of ``gold_dataset`` it was trained on.
         seconds: Wall time of training, test and export.
         best_step: Optimiser step the weights are from.
+        evaluation: Everything the test said, and its pictures.
     """
 
     folder: Path
@@ -35,3 +39,4 @@ class TrainResult:
     gold_version: int
     seconds: float
     best_step: int
+    evaluation: Evaluation | None = None

@@ -7,26 +7,23 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from typing import Any
 
 from boatseg_core.config import Settings
 from boatseg_core.dataset import GoldDataset
 from boatseg_core.gallery.plots import training_curve_markdown
-from boatseg_core.gallery.sheets import comparison_sheet
-from boatseg_core.imaging.decode import decode
-from boatseg_core.imaging.mask_png import decode_mask
-from boatseg_core.imaging.rle import BoolMask
-from boatseg_core.inference.predictor import Predictor
+from boatseg_core.imaging.overlay import contact_sheet, jpeg_uri, markdown_image
 from boatseg_core.lake import Lake
 from boatseg_core.registry.promote import Promotion, promote
 from boatseg_core.registry.register import RegisteredModel, register
-from boatseg_core.training.fit import train
+from boatseg_core.training.evaluate import Evaluation
+from boatseg_core.training.fit import resolve, train
 from boatseg_core.training.hyperparameters import load_best, save_best
 from boatseg_core.training.result import TrainResult
-from boatseg_core.training.tracking import TrackedRun, start_run
+from boatseg_core.training.tracking import start_run
 from boatseg_core.training.tune import TrialRow, TuneResult, tune
+from boatseg_core.training.workplace import claim
 
-_EXAMPLES = 8
+_MAX_BYTES = 120_000  # a row of Dagster's event log, shown inline
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class TrainedModel:
         model: The registered version.
         promotion: Whether it went into production, and why.
         curve: Loss and IoU over the steps, as Markdown with an embedded picture.
-        examples: Predictions against truth on test images, likewise.
+        examples: The worst and the best predictions on test images, likewise.
     """
 
     result: TrainResult
@@ -101,52 +98,50 @@ def train_and_register(
         RegistryError: MLflow's store cannot be written to.
     """
     overrides = load_best(settings) if use_tuned else {}
-    with start_run(settings, gold, tags={"tuned": str(bool(overrides)).lower()}) as run:
+    from boatseg_core.training.resume import fingerprint
+
+    name = fingerprint(gold, resolve(settings, overrides), settings.predict.threshold)[:16]
+    with (
+        start_run(settings, gold, tags={"tuned": str(bool(overrides)).lower()}) as run,
+        claim(settings.paths.work / "train", name, run.run_id) as workplace,
+    ):
         result = train(
             gold,
             settings,
             overrides=overrides,
-            # A folder of its own: two trainings at once must not register each other's weights.
-            work=settings.paths.work / "train" / run.run_id,
+            work=workplace.folder,
             on_epoch=run.on_epoch,
             progress=progress,
+            resume=workplace.resume,
         )
         run.log_params(result.params)
         run.log_result(result)
-        examples = _examples(gold, result, run)
-    model = register(result.folder, settings, run_id=run.run_id)
-    shutil.rmtree(result.folder.parent, ignore_errors=True)  # the registry has its own copy
+        model = register(result.folder, settings, run_id=run.run_id)
+        shutil.rmtree(workplace.folder, ignore_errors=True)  # the registry has its own copy
     decision = promote(lake, settings, model.version)
     curve = training_curve_markdown(
         result.history,
         floor=result.metrics.get("floor_per_image_iou"),
         class_name=settings.labels.class_name,
     )
-    return TrainedModel(result, model, decision, curve, examples)
+    sheet = examples_sheet(result.evaluation)
+    return TrainedModel(result, model, decision, curve, sheet)
 
 
-def _examples(gold: GoldDataset, result: TrainResult, run: TrackedRun) -> str:
-    """Draw the exported model's predictions over test images, those with objects first."""
-    predictor = Predictor.load(result.folder)
-    index = gold.index("test").sort("boat_count", "image_id", descending=[True, False])
-    chosen = index.head(_EXAMPLES)
-    pictures = gold.lake.pick(
-        "gold_dataset",
-        ["image", "mask"],
-        chosen["image_id"].to_list(),
-        batch_ids=chosen["batch_id"].unique().to_list(),
-        version=gold.version,
-    )
-    keys = ["image_id", "batch_id"]
-    found = chosen.select(keys).join(pictures, on=keys, how="inner", maintain_order="left")
-    rows: list[tuple[str, Any, BoolMask, BoolMask]] = []
-    for image_id, data, truth in found.select("image_id", "image", "mask").iter_rows():
-        image = decode(data)
-        (prediction,) = predictor.predict_arrays([image])
-        rows.append((image_id, image, decode_mask(truth), prediction.mask()))
-    sheet, picture = comparison_sheet(rows)
-    run.log_file("pictures/test_predictions.jpg", picture)
-    return sheet
+def examples_sheet(evaluation: Evaluation | None) -> str:
+    """Show the worst, the false and the best predictions of a test, as Markdown."""
+    if evaluation is None:
+        return ""
+    shown = [
+        (f"{kind}: {example.caption}", example.picture)
+        for kind, count in (("worst", 4), ("false alarms", 2), ("best", 4))
+        for example in evaluation.examples.get(kind, ())[:count]
+    ]
+    if not shown:
+        return ""
+    captions, pictures = zip(*shown, strict=True)
+    sheet = contact_sheet(pictures, columns=4, captions=captions)
+    return markdown_image(jpeg_uri(sheet, max_bytes=_MAX_BYTES), "predictions against truth")
 
 
 def _log_trial(settings: Settings, gold: GoldDataset, parent: str, row: TrialRow) -> None:

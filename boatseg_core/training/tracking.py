@@ -19,13 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 from boatseg_core.errors import RegistryError
 from boatseg_core.gallery.plots import training_curve
+from boatseg_core.imaging.overlay import contact_sheet, to_jpeg
 from boatseg_core.training.commit import git_commit
+from boatseg_core.training.provenance import environment, split_hash
+from boatseg_core.training.report import render
+from boatseg_core.training.report_plots import figure
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from boatseg_core.config import Settings
     from boatseg_core.dataset import GoldDataset
+    from boatseg_core.training.evaluate import Evaluation
     from boatseg_core.training.result import Entry, TrainResult
 
 # MLflow's own columns end there.
@@ -108,6 +113,23 @@ class TrackedRun:
         self.log_file("curves/history.json", json.dumps(_finite(result.history), indent=1).encode())
         curve = training_curve(result.history, class_name=self._class_name)
         self.log_file("curves/training.png", curve)
+        if result.evaluation is not None:
+            self._log_evaluation(result.evaluation)
+
+    def _log_evaluation(self, evaluation: Evaluation) -> None:
+        """Keep the page of the test, its figure and numbers, and its pictures by kind."""
+        png = figure(evaluation.facts)
+        page = render(evaluation, png, f"run {self.run_id} on the test split")
+        facts = json.dumps(evaluation.facts, indent=1, allow_nan=False)
+        self.log_file("evaluation/evaluation.html", page.encode())
+        self.log_file("evaluation/evaluation.json", facts.encode())
+        self.log_file("curves/evaluation.png", png)
+        for kind, examples in evaluation.examples.items():
+            if examples:
+                pictures = [example.picture for example in examples]
+                captions = [f"{example.caption}  {example.image_id}" for example in examples]
+                sheet = contact_sheet(pictures, captions=captions)
+                self.log_file(f"pictures/{kind.replace(' ', '_')}.jpg", to_jpeg(sheet))
 
 
 @contextmanager
@@ -122,8 +144,10 @@ def start_run(
 ) -> Iterator[TrackedRun]:
     """Open a run, and close it as finished, failed or killed.
 
-    The gold version is a tag (``gold_version``) and a dataset input, whichever number it is; the
-    git commit is a tag where the code runs from a checkout.
+    The gold version is a tag (``gold_version``) and a dataset input, whichever number it is;
+    ``split_hash`` names which image is in which split, ``quality_criteria`` what images had to meet
+    to be in gold. The git commit is a tag where the code runs from a checkout; versions of what it
+    runs on are kept as ``environment.json``.
 
     Args:
         settings: Name the store and the experiment.
@@ -148,6 +172,8 @@ def start_run(
             run_name=name,
             tags={
                 "gold_version": str(gold.version),
+                "split_hash": split_hash(gold),
+                "quality_criteria": settings.quality.model_dump_json(),
                 **({"mlflow.source.git.commit": commit, "git_commit": commit} if commit else {}),
                 **({"mlflow.parentRunId": parent_run_id} if parent_run_id else {}),
                 **(tags or {}),
@@ -158,6 +184,7 @@ def start_run(
     status = "FAILED"
     try:
         run.log_params(params or {})
+        run.log_file("environment.json", json.dumps(environment(), indent=1).encode())
         yield run
         status = "FINISHED"
     except KeyboardInterrupt:

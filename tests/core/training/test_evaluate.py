@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.measuring import measure
 
 from boatseg_core.dataset import GoldDataset, Sample
 from boatseg_core.errors import InputError, LakeError
@@ -14,7 +15,6 @@ from boatseg_core.inference.spec import ModelSpec
 from boatseg_core.metrics.objects import f2, hits, overlap
 from boatseg_core.training import gather
 from boatseg_core.training.evaluate import evaluate
-from boatseg_core.training.operating_point import measure
 from boatseg_core.training.truth import TrueObjects
 
 
@@ -39,12 +39,14 @@ class Brightness:
 
 def test_one_pass_says_what_predicting_again_says(gold):
     predictor, told = Brightness(), []
-    found = evaluate(predictor, gold, "test", draws=50, on_image=lambda *at: told.append(at)).facts
+    evaluation = evaluate(predictor, gold, "test", draws=50, on_image=lambda *a: told.append(a))
+    found = evaluation.facts
     assert predictor.runs == 5 and told == [(k, 5) for k in range(1, 6)]
 
     expected = measure(Brightness(), gold, "test")
     for name in ("boat_iou", "empty_false_positive_rate", "per_image_iou", "dataset_iou"):
         assert found["headlines"][name]["value"] == pytest.approx(expected[name])
+    assert evaluation.metrics == pytest.approx(expected)
     assert found["headlines"]["per_image_iou"]["floor"] == pytest.approx(2 / 5)
     for row in found["object_curve"]:
         again = measure(Brightness(row["threshold"]), gold, "test")

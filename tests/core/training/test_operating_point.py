@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.measuring import measure
 
 from boatseg_core.inference.prediction import from_logits
 from boatseg_core.metrics import IouAccumulator, selection_score
@@ -12,7 +13,6 @@ from boatseg_core.training.operating_point import (
     THRESHOLDS,
     _least,
     choose_operating_point,
-    measure,
 )
 from boatseg_core.training.truth import TrueObjects
 

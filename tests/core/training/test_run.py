@@ -1,68 +1,63 @@
-"""What a training shows of itself."""
+"""What a training shows of itself, and where it works."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
-import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-
-from tiny_model import write_model
-
-from boatseg_core.dataset import reader
-from boatseg_core.training import run as module
-from boatseg_core.training.result import TrainResult
-from boatseg_core.training.tracking import TrackedRun
+from boatseg_core.training.evaluate import Evaluation
+from boatseg_core.training.gather import Example
+from boatseg_core.training.run import examples_sheet
+from boatseg_core.training.workplace import claim
 
 
-class Files:
-    """As much of a tracked run as takes files."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-
-    def log_file(self, name: str, data: bytes) -> None:
-        self.files[name] = data
+def example(name: str) -> Example:
+    return Example(name, "IoU 0.50", np.zeros((40, 60, 3), np.uint8))
 
 
-def test_the_examples_are_all_that_is_decoded_and_show_objects_first(
-    write_gold: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gold = write_gold(train=(1, 0), test=(3, 12))
-    write_model(tmp_path / "model", min_area=1)
-    result = TrainResult(tmp_path / "model", [], {}, {}, gold.version, 1.0, 1)
-    write_gold(test=(0, 1))  # a newer version, which is not the one that was tested on
-    decoded: list[bytes] = []
-    original = reader.decode
+def test_the_worst_come_first_and_the_best_are_not_left_out(monkeypatch) -> None:
+    shown: list[str] = []
 
-    def counting(data: bytes) -> np.ndarray:
-        decoded.append(data)
-        return original(data)
+    def sheet(pictures, *, columns, captions):
+        shown.extend(captions)
+        assert len(pictures) == len(captions)
+        return np.zeros((8, 8, 3), np.uint8)
 
-    monkeypatch.setattr(reader, "decode", counting)
-    monkeypatch.setattr(module, "decode", counting)
-    shown: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = []
-    sheet = module.comparison_sheet
+    monkeypatch.setattr("boatseg_core.training.run.contact_sheet", sheet)
+    kinds = {
+        "worst": [example(f"w{i}") for i in range(8)],
+        "false alarms": [],
+        "best": [example("b")],
+    }
+    assert "data:image/" in examples_sheet(Evaluation({}, kinds))
+    assert shown == ["worst: IoU 0.50"] * 4 + ["best: IoU 0.50"]
+    assert examples_sheet(Evaluation({})) == examples_sheet(None) == ""
 
-    def looking(rows: Any) -> tuple[str, bytes]:
-        shown.extend(rows)
-        return sheet(rows)
 
-    monkeypatch.setattr(module, "comparison_sheet", looking)
-    files = Files()
+def test_the_same_training_has_the_same_folder_and_never_two_at_once(tmp_path: Path) -> None:
+    with claim(tmp_path / "train", "abc", "run-1") as first:
+        with claim(tmp_path / "train", "abc", "run-2") as second:
+            assert (first.folder.name, first.resume) == ("abc", True)
+            assert (second.folder.name, second.resume) == ("run-2", False)
+        with claim(tmp_path / "train", "other", "run-3") as third:
+            assert third.folder.name == "other"
+    with claim(tmp_path / "train", "abc", "run-4") as again:
+        assert again == first
 
-    text = module._examples(gold, result, cast(TrackedRun, files))
 
-    assert len(decoded) == 8
-    assert [truth.any() for *_, truth, _ in shown] == [True] * 3 + [False] * 5
-    index = gold.index("test").sort("boat_count", "image_id", descending=[True, False])
-    assert [name for name, *_ in shown] == index["image_id"].head(8).to_list()
-    for _, image, truth, found in shown[:3]:
-        assert image.shape == (*truth.shape, 3)
-        assert (truth & found).sum() > 0.9 * truth.sum()
-    assert "data:image/" in text
-    assert files.files["pictures/test_predictions.jpg"][:2] == b"\xff\xd8"
+def test_a_killed_training_gives_its_folder_back(tmp_path: Path) -> None:
+    script = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from boatseg_core.training.workplace import claim\n"
+        f"with claim(Path({str(tmp_path)!r}), 'abc', 'x') as place:\n"
+        "    place.folder.mkdir()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", script], cwd=root).returncode == -9
+    with claim(tmp_path, "abc", "y") as place:
+        assert place.resume and place.folder.is_dir()

@@ -4,11 +4,15 @@ import json
 from pathlib import Path
 from urllib.parse import urlparse
 
+import numpy as np
 import pytest
 
 from boatseg_core.config import load_settings
 from boatseg_core.dataset import GoldDataset
 from boatseg_core.errors import RegistryError
+from boatseg_core.inference.spec import ModelSpec
+from boatseg_core.training.evaluate import evaluate
+from boatseg_core.training.provenance import split_hash
 from boatseg_core.training.result import TrainResult
 from boatseg_core.training.tracking import start_run
 
@@ -27,6 +31,22 @@ HISTORY = [
     }
     for epoch, step in ((1, 50), (2, 100))
 ]
+
+
+class Brightness:
+    """Stands in for a predictor: the brighter a pixel, the likelier an object."""
+
+    threshold, min_area, split_neck, spec = 0.5, 20, 0.0, ModelSpec()
+
+    def logits(self, image: np.ndarray) -> np.ndarray:
+        shade = np.clip(image.mean(2) / 255, 0.01, 0.99)
+        return np.log(shade / (1 - shade)).astype(np.float32)
+
+
+def test_the_split_hash_follows_the_split_and_nothing_else(write_gold):
+    first = split_hash(write_gold(train=(2, 1), test=(1, 0)))
+    assert split_hash(write_gold(train=(1, 2), test=(0, 1))) == first  # other pictures
+    assert split_hash(write_gold(train=(2, 0), test=(1, 1))) != first
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +69,16 @@ def client(settings):
 
 
 def test_a_training_can_be_read_back(tracked, gold, capfd):
+    evaluation = evaluate(Brightness(), gold, "test", draws=10)
     result = TrainResult(
-        Path("model"), HISTORY, {"boat_iou": 0.4, "images": 5.0}, {}, gold.version, 12.5, 100
+        Path("model"),
+        HISTORY,
+        {"boat_iou": 0.4, "images": 5.0},
+        {},
+        gold.version,
+        12.5,
+        100,
+        evaluation,
     )
     with start_run(tracked, gold, params={"crop": 64, "loss": "bce_dice"}, tags={"a": "b"}) as run:
         for entry in HISTORY:
@@ -78,6 +106,15 @@ def test_a_training_can_be_read_back(tracked, gold, capfd):
     artifacts = Path(urlparse(found.info.artifact_uri).path)
     assert artifacts.is_relative_to(tracked.paths.mlflow_artifacts)
     assert (artifacts / "curves" / "training.png").read_bytes().startswith(b"\x89PNG")
+    assert (artifacts / "curves" / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((artifacts / "evaluation" / "evaluation.json").read_text()) == json.loads(
+        json.dumps(evaluation.facts)
+    )
+    assert {path.name for path in (artifacts / "pictures").iterdir()} == {"worst.jpg", "best.jpg"}
+    software = json.loads((artifacts / "environment.json").read_text())
+    assert {"torch", "polars", "segmentation-models-pytorch"} <= software["packages"].keys()
+    assert found.data.tags["split_hash"] == split_hash(gold)
+    assert json.loads(found.data.tags["quality_criteria"])["min_width"] == 128
     kept = json.loads((artifacts / "curves" / "history.json").read_text())
     assert kept[1]["step"] == 100 and kept[0]["valid_empty_false_positive_rate"] is None
 
