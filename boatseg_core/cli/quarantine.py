@@ -125,7 +125,8 @@ def retry(as_json: bool, **chosen: Any) -> None:
         done = read_again(
             lake, settings, rows, each=lambda b: bar.update(task, description=b, advance=1)
         )
-        for batch in sorted({entry.batch_id for entry in done if entry.read}):
+        # Where no file was let in, gold is what it was.
+        for batch in sorted({e.batch_id for e in done if e.read and e.reason is None}):
             bar.update(task, description=f"{batch} to gold")
             _finish(lake, batch, settings)
     if as_json:

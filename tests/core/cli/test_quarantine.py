@@ -11,6 +11,8 @@ import pytest
 from click.testing import Result
 from support.pictures import drop, encoded, texture
 
+from boatseg_core.lake import Lake
+
 PICTURES = {
     "good.jpg": encoded(texture(1)),
     "big.png": encoded(texture(2, 600, 600), "PNG"),
@@ -59,7 +61,10 @@ def test_a_raised_bound_brings_a_file_to_gold(boatseg, home: Path) -> None:
     query = "SELECT image_id FROM gold_dataset ORDER BY image_id"
     rows = json.loads(ok(boatseg("sql", query, "--format", "json")).stdout)
     assert [row["image_id"] for row in rows] == ["big.png", "good.jpg"]
+    lake = Lake(str(home / "lake"))
+    before = lake.version("gold_dataset")
     rest = json.loads(ok(boatseg("quarantine", "retry", "--json")).stdout)
+    assert lake.version("gold_dataset") == before  # nothing was let in: gold is what it was
     assert {row["path"]: row["reason"] for row in rest} == {
         "empty.jpg": "empty",
         "\x1b[31mred.jpg": "not_an_image",

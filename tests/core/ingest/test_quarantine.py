@@ -18,6 +18,7 @@ from support.s3 import S3Server
 from boatseg_core.config import Settings, load_settings
 from boatseg_core.errors import InputError
 from boatseg_core.ingest.completeness import completeness
+from boatseg_core.ingest.duplicates import duplicates, stale_duplicates
 from boatseg_core.ingest.export import export, safe_name
 from boatseg_core.ingest.quarantine import refused, retry
 from boatseg_core.lake import Lake
@@ -251,6 +252,7 @@ def test_members_of_archives_and_archives_are_exported(
 def test_a_bucket_is_quarantined_retried_and_exported_like_a_folder(
     s3: S3Server, tmp_path: Path
 ) -> None:
+    """Landing folder and lake are both in the object store; the export is local."""
     import obstore
 
     name = s3.bucket()
@@ -261,6 +263,7 @@ def test_a_bucket_is_quarantined_retried_and_exported_like_a_folder(
         archive.writestr("good.jpg", encoded(texture(3)))
     for key, data in {
         "in/good.jpg": encoded(texture(1)),
+        "in/good copy.jpg": encoded(texture(1)),
         "in/sub/big.png": BIG,
         "in/empty.jpg": b"",
         "in/pack.zip": packed.getvalue(),
@@ -268,11 +271,14 @@ def test_a_bucket_is_quarantined_retried_and_exported_like_a_folder(
         obstore.put(store, key, data)
     settings = load_settings(
         home=tmp_path / "s3-home",
+        lake_uri=f"s3://{name}/lake",
         storage_options=s3.storage_options,
         landing={"images": f"s3://{name}/in", "settle_seconds": 0},
     )
     lake = Lake.from_settings(settings)
     build(lake, careful(settings))
+    assert duplicates(lake)["duplicate_of"].to_list() == ["good copy.jpg"]
+    assert stale_duplicates(lake) == []
     rows = refused(lake)
     assert rows["path"].to_list() == ["empty.jpg", "pack.zip/bad.jpg", "sub/big.png"]
 
