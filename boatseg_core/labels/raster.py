@@ -126,13 +126,14 @@ def draw(
     merged = rle.merge(runs)
     column, row, length, pieces = split_columns(runs, height)
     piece_firsts = (np.cumsum(pieces) - pieces)[firsts]
-    centroids, degrees = centroids_and_orientations(column, row, length, piece_firsts)
+    boxes = _boxes(column, row, length, piece_firsts)
+    centroids, degrees = centroids_and_orientations(column, row, length, piece_firsts, boxes[:, :2])
     return Raster(
         width,
         height,
         _paint(merged, height, width),
         np.add.reduceat(runs[:, 1], firsts).tolist(),
-        _boxes(column, row, length, piece_firsts),
+        boxes.tolist(),
         centroids.tolist(),
         degrees.tolist(),
         [rle.to_text(item) for item in objects],
@@ -168,7 +169,8 @@ def _paint(runs: rle.Runs, height: int, width: int) -> npt.NDArray[np.uint8]:
     rows = np.concatenate((top, np.zeros_like(extra), bottom + 1))
     bits = np.right_shift(128, columns & 7).astype(np.uint8)
     np.bitwise_xor.at(canvas.reshape(-1), rows * stride + (columns >> 3), bits)
-    words = canvas[:height].view(np.uint64)
+    upper, lower = int(rows.min()), int(rows.max())  # nothing is painted above or below
+    words = canvas[upper : min(lower + 1, height)].view(np.uint64)
     np.bitwise_xor.accumulate(words, axis=0, out=words)
     return canvas[:height, : (width + 7) // 8]
 
@@ -182,13 +184,10 @@ def _count_up(lengths: _Array) -> _Array:
     return np.arange(1, total + 1, dtype=np.int64) - np.repeat(before, lengths)
 
 
-def _boxes(column: _Array, row: _Array, length: _Array, firsts: _Array) -> list[list[int]]:
+def _boxes(column: _Array, row: _Array, length: _Array, firsts: _Array) -> _Array:
     """Box of each object, whose vertical runs begin at ``firsts``: x, y, width, height."""
     left = np.minimum.reduceat(column, firsts)
     right = np.maximum.reduceat(column, firsts)
     upper = np.minimum.reduceat(row, firsts)
     lower = np.maximum.reduceat(row + length, firsts)
-    boxes: list[list[int]] = np.stack(
-        (left, upper, right - left + 1, lower - upper), axis=1
-    ).tolist()
-    return boxes
+    return np.stack((left, upper, right - left + 1, lower - upper), axis=1)

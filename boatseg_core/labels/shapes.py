@@ -40,7 +40,7 @@ def split_columns(runs: _Array, height: int) -> tuple[_Array, _Array, _Array, _A
 
 
 def centroids_and_orientations(
-    column: _Array, row: _Array, length: _Array, firsts: _Array
+    column: _Array, row: _Array, length: _Array, firsts: _Array, corners: _Array
 ) -> tuple[_Floats, _Floats]:
     """Measure where objects lie and which way they point.
 
@@ -55,22 +55,19 @@ def centroids_and_orientations(
         row: int64 ``[M]``, its first row.
         length: int64 ``[M]``, its pixels.
         firsts: int64 ``[K]``, where each object's runs begin.
+        corners: int64 ``[K, 2]``, x and y of each object's upper left corner; seen from there the
+            numbers stay small and their sums exact.
 
     Returns:
         float64 ``[K, 2]``, x and y of the centroid in pixels; float64 ``[K]``, degrees above -90
         and up to 90.
     """
     counts = np.diff(firsts, append=len(column))
-    # Seen from the object's own corner the numbers stay small and the sums exact in int64.
-    left = np.minimum.reduceat(column, firsts)
-    upper = np.minimum.reduceat(row, firsts)
-    x = column - np.repeat(left, counts)
-    y = row - np.repeat(upper, counts)
-    corner = np.stack((left, upper), axis=1)
+    x, y = np.stack((column, row)) - np.repeat(corners.T, counts, axis=1)
     if int(y.max()) + int(length.max()) > _EXACT:
         wide = (x.astype(np.float64), y.astype(np.float64), length.astype(np.float64))
-        return _moments(*wide, firsts, corner)
-    return _moments(x, y, length, firsts, corner)
+        return _moments(*wide, firsts, corners)
+    return _moments(x, y, length, firsts, corners)
 
 
 def _moments(
@@ -78,7 +75,7 @@ def _moments(
     y: _Array | _Floats,
     length: _Array | _Floats,
     firsts: _Array,
-    corner: _Array,
+    corners: _Array,
 ) -> tuple[_Floats, _Floats]:
     """Sum up moments of runs; see :func:`centroids_and_orientations`."""
     end = y + length - 1
@@ -99,4 +96,4 @@ def _moments(
     degrees = np.degrees(np.arctan2(both, across)) / 2.0
     degrees[degrees <= -90.0] = 90.0
     degrees[(both == 0.0) & (across == 0.0)] = 0.0
-    return np.stack((mean_x, mean_y), axis=1) + corner, degrees
+    return np.stack((mean_x, mean_y), axis=1) + corners, degrees
