@@ -103,7 +103,20 @@ FAST static void extremes(const uint8_t *restrict row, uint8_t *restrict low,
     }
 }
 
-FAST static void add_rows(const uint8_t *restrict row, uint16_t *restrict total, Py_ssize_t n)
+/* Start or add to a sum of rows, four rows at a time. */
+FAST static void add_four(const uint8_t *restrict a, const uint8_t *restrict b,
+                          const uint8_t *restrict c, const uint8_t *restrict d,
+                          uint16_t *restrict total, Py_ssize_t n, int start)
+{
+    if (start)
+        for (Py_ssize_t x = 0; x < n; x++)
+            total[x] = (uint16_t)(a[x] + b[x] + c[x] + d[x]);
+    else
+        for (Py_ssize_t x = 0; x < n; x++)
+            total[x] = (uint16_t)(total[x] + a[x] + b[x] + c[x] + d[x]);
+}
+
+static void add_one(const uint8_t *restrict row, uint16_t *restrict total, Py_ssize_t n)
 {
     for (Py_ssize_t x = 0; x < n; x++)
         total[x] = (uint16_t)(total[x] + row[x]);
@@ -160,9 +173,13 @@ static void add_saturation(const uint8_t *rows[TILE], Py_ssize_t n, Py_ssize_t w
 {
     for (Py_ssize_t y = 0; y < n; y += BLOCK) {
         Py_ssize_t height = n - y < BLOCK ? n - y : BLOCK, whole = w / BLOCK, rest = w % BLOCK;
-        memset(s->colour, 0, sizeof(uint16_t) * 4 * (size_t)w);
-        for (Py_ssize_t i = 0; i < height; i++)
-            add_rows(rows[y + i], s->colour, 4 * w);
+        if (height == BLOCK) {
+            add_four(rows[y], rows[y + 1], rows[y + 2], rows[y + 3], s->colour, 4 * w, 1);
+        } else {
+            memset(s->colour, 0, sizeof(uint16_t) * 4 * (size_t)w);
+            for (Py_ssize_t i = 0; i < height; i++)
+                add_one(rows[y + i], s->colour, 4 * w);
+        }
         add_columns(s->colour, s->block, whole);
         if (height == BLOCK)
             sums->saturation += saturations_of_16(s->block, whole);
@@ -200,9 +217,9 @@ static void put_cells(const uint8_t *grey[TILE], Py_ssize_t n, Py_ssize_t w, Scr
                       uint8_t *cells, Py_ssize_t stride)
 {
     for (Py_ssize_t y = 0; y + CELL <= n; y += CELL, cells += stride) {
-        memset(s->column, 0, sizeof(uint16_t) * (size_t)w);
-        for (Py_ssize_t i = 0; i < CELL; i++)
-            add_rows(grey[y + i], s->column, w);
+        for (Py_ssize_t i = 0; i < CELL; i += 4)
+            add_four(grey[y + i], grey[y + i + 1], grey[y + i + 2], grey[y + i + 3], s->column, w,
+                     i == 0);
         for (Py_ssize_t k = 0; k < w / CELL; k++) {
             int total = CELL * CELL / 2;
             for (Py_ssize_t i = 0; i < CELL; i++)

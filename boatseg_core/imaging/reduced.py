@@ -23,6 +23,7 @@ What the figures then are, beside those of a full decode:
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -67,16 +68,20 @@ def figures_of_reduced(rgb: Image.Image, width: int, height: int) -> Figures:
     scale = np.arange(256)
     total, square = int(levels @ scale), int(levels @ scale**2)
     cells = np.asarray(grey)
-    rows, columns = (np.arange(0, side, _SIDE) for side in cells.shape)
-    high = np.maximum.reduceat(np.maximum.reduceat(cells, rows, axis=0), columns, axis=1)
-    low = np.minimum.reduceat(np.minimum.reduceat(cells, rows, axis=0), columns, axis=1)
     colours = np.ascontiguousarray(np.asarray(rgb).transpose(2, 0, 1))
     return Figures(
         brightness=total / cells.size,
         contrast=variance(cells.size, total, square) ** 0.5,
         sharpness=None,
         saturation=saturation_sum(*colours) / (SATURATION_SCALE * cells.size),
-        black_share=float(np.mean(high <= BLACK)),
-        white_share=float(np.mean(low >= WHITE)),
+        black_share=_share(cells <= BLACK) if levels[: BLACK + 1].any() else 0.0,
+        white_share=_share(cells >= WHITE) if levels[WHITE:].any() else 0.0,
         tiles=cell_fingerprints(cells[: height // CELL, : width // CELL]).tobytes(),
     )
+
+
+def _share(blank: npt.NDArray[np.bool_]) -> float:
+    """Share of the tiles all of whose cells are blank; those at the edges may be smaller."""
+    rows, columns = (np.arange(0, side, _SIDE) for side in blank.shape)
+    tiles = np.logical_and.reduceat(np.logical_and.reduceat(blank, rows, axis=0), columns, axis=1)
+    return float(tiles.mean())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 
 from boatseg_core.config import Settings
@@ -146,9 +147,21 @@ def record_batches(taken: Iterable[Taken], schema: pa.Schema) -> Iterator[pa.Rec
 
 
 def _record_batch(chunk: list[Taken], schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays(
-        [pa.array(_column(chunk, field.name), field.type) for field in schema], schema=schema
-    )
+    columns = [
+        _blobs(_column(chunk, field.name))
+        if field.name == "image"
+        else pa.array(_column(chunk, field.name), field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _blobs(values: list[bytes]) -> pa.Array:
+    """Copy pictures into a column, once: Arrow's own builder copies what it has as it grows."""
+    offsets = np.zeros(len(values) + 1, np.int32)
+    np.cumsum([len(value) for value in values], out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
+    return pa.Array.from_buffers(pa.binary(), len(values), buffers)
 
 
 def _column(chunk: list[Taken], name: str) -> list[Any]:
