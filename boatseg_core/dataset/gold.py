@@ -44,7 +44,11 @@ class GoldSummary:
 
 
 def build_gold(
-    lake: Lake, batch_id: str, *, versions: Mapping[str, int] | None = None
+    lake: Lake,
+    batch_id: str,
+    *,
+    versions: Mapping[str, int] | None = None,
+    keep_same: bool = False,
 ) -> GoldSummary:
     """Join a batch's images, masks, verdicts and groups, and replace the batch in gold.
 
@@ -56,14 +60,18 @@ def build_gold(
         batch_id: The batch.
         versions: Delta versions to read ``raw_images``, ``image_quality``, ``rasterized_masks``
             and ``image_groups`` at; by default the newest.
+        keep_same: Write nothing if the batch's gold has the ``IDENTITY`` of every row that belongs
+            there: copying a gigabyte of pictures only since they were judged again is a waste.
     """
     pinned = dict(versions or {})
     plan = _plan(lake, batch_id, pinned)
     chosen = plan.filter(pl.col("left_out").is_null())
-    stream = _rows(lake, batch_id, pinned.get("raw_images"), _facts(chosen))
-    version = lake.replace_batch(
-        "gold_dataset", batch_id, pa.RecordBatchReader.from_batches(_SCHEMA, stream)
-    )
+    version = _same(lake, batch_id, chosen) if keep_same else None
+    if version is None:
+        stream = _rows(lake, batch_id, pinned.get("raw_images"), _facts(chosen))
+        version = lake.replace_batch(
+            "gold_dataset", batch_id, pa.RecordBatchReader.from_batches(_SCHEMA, stream)
+        )
     return GoldSummary(
         rows=chosen.height,
         boats=int(chosen["boat_count"].sum()),
@@ -141,6 +149,16 @@ def _plan(lake: Lake, batch_id: str, pinned: Mapping[str, int]) -> pl.DataFrame:
             .then(pl.lit("no_group"))
         )
     )
+
+
+def _same(lake: Lake, batch_id: str, chosen: pl.DataFrame) -> int | None:
+    """Version of gold that already has exactly the chosen rows for the batch, if it does."""
+    version = lake.version("gold_dataset")
+    if version is None:
+        return None
+    there = lake.read("gold_dataset", IDENTITY, batch_id=batch_id, version=version)
+    wanted = chosen.select(IDENTITY)
+    return version if wanted.sort(IDENTITY).equals(there.sort(IDENTITY)) else None
 
 
 def _facts(chosen: pl.DataFrame) -> pa.Table:

@@ -13,9 +13,11 @@ from dagster._core.definitions.data_version import (
     StaleStatus,
 )
 from dagster._core.loader import LoadingContextForTest
+from support.batches import label
 from support.pictures import drop, encoded, texture
 
 from boatseg_core.config import Settings
+from boatseg_core.dataset.staleness import outdated_batches
 from boatseg_core.ingest.seal import seal
 from boatseg_core.lake import Lake
 from boatseg_dagster.definitions import build_defs
@@ -29,6 +31,7 @@ def batch(instance: dg.DagsterInstance, boatseg: Boatseg, settings: Settings, la
     """A batch that has been through the whole job."""
     for i in range(3):
         drop(settings.images_folder, f"{i}.jpg", encoded(texture(i)))
+    label(settings, "0.jpg", "1.jpg", "2.jpg")
     (batch,) = seal(lake, settings).batches
     instance.add_dynamic_partitions("batches", [batch])
     load = build_defs(boatseg).resolve_job_def("load_labels")
@@ -79,13 +82,22 @@ def test_a_changed_criterion_makes_partitions_stale_and_a_run_makes_them_fresh(
         StaleStatus.STALE,
         [StaleCauseCategory.CODE],
     )
-    images = lake.version("raw_images")
+    images, gold = lake.version("raw_images"), lake.version("gold_dataset")
     execute(instance, boatseg, "requalify_batch", batch)
 
     assert state(instance, boatseg, QUALITY, batch) == (StaleStatus.FRESH, [])
     assert state(instance, boatseg, GOLD, batch)[0] is StaleStatus.FRESH
     assert not lake.read("image_quality")["passed"].any()
     assert lake.version("raw_images") == images
+    assert lake.version("gold_dataset") != gold and lake.count("gold_dataset") == 0
+
+    # Where the same images pass, the pictures of gold are not copied again.
+    set_quality(home, "min_brightness = 201.0")
+    gold = lake.version("gold_dataset")
+    execute(instance, boatseg, "requalify_batch", batch)
+    assert lake.version("gold_dataset") == gold
+    assert state(instance, boatseg, GOLD, batch)[0] is StaleStatus.FRESH
+    assert outdated_batches(lake, boatseg.settings()) == {}
 
 
 def test_definitions_load_while_the_settings_are_wrong(boatseg: Boatseg, home: Path) -> None:

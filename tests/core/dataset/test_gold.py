@@ -161,6 +161,22 @@ def test_pictures_stay_with_their_facts_when_rows_are_left_out_and_out_of_order(
     assert dict(gold.select("image_id", "boat_count").iter_rows())["03.jpg"] == 2
 
 
+def test_gold_that_is_right_can_be_left_alone(filled: Lake, settings: Settings) -> None:
+    (batch,) = filled.counts("gold_dataset")
+    version = filled.version("gold_dataset")
+
+    kept = build_gold(filled, batch, keep_same=True)
+
+    assert (kept.version, filled.version("gold_dataset")) == (version, version)
+    assert kept.rows == filled.counts("gold_dataset")[batch]
+    strict = settings.model_copy(
+        update={"quality": settings.quality.model_copy(update={"max_brightness": 1.0})}
+    )
+    judge_batch(filled, batch, strict)
+    assert build_gold(filled, batch, keep_same=True).rows == 0
+    assert filled.version("gold_dataset") != version
+
+
 def test_nothing_is_outstanding_after_a_build(filled: Lake, settings: Settings) -> None:
     assert outdated_batches(filled, settings) == {}
     assert build(filled, settings) == []
