@@ -57,7 +57,7 @@ def write_gold(lake: Lake, batches: int, picture: int) -> None:
 
 def contestants(lake: Lake) -> dict[str, Callable[[str], pl.DataFrame]]:
     """Ways to ask; each opens what it needs anew at every call."""
-    files = str(Path(lake.root) / "gold_dataset" / "*" / "*.parquet")
+    files = str(Path(lake.root) / "gold_dataset" / "batch_id=*" / "*.parquet")
     view = f"read_parquet('{files}', hive_partitioning = true)"
 
     def direct(name: str) -> pl.DataFrame:
