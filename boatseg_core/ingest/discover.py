@@ -165,18 +165,24 @@ def _pages(
     packed = SUFFIXES if settings.landing.archives else ()
     wanted = suffixes + packed
     settle = int(settings.landing.settle_seconds * 1e9)
-    page, looked = _Page(end=after), 0
+    page, looked, place = _Page(), 0, after
     for entry in source.listing(after):
         looked += 1
         path = entry.path
         name = path[path.rfind("/") + 1 :].lower()
-        if entry.error and (not name or name.endswith(wanted)):
-            tally.unreadable.append(f"{_spelled(path)}: {entry.error}")
-        elif name[:1] == "." or not name.endswith(wanted) or name.endswith(TEMPORARY):
+        if entry.error:
+            if not name or name.endswith(wanted):
+                tally.unreadable.append(f"{_spelled(path)}: {entry.error}")
+            continue
+        if not _is_utf8(path):
+            if name[:1] != "." and name.endswith(wanted):
+                tally.unnameable.append(_spelled(path))
+            else:
+                tally.ignored += 1
+            continue
+        place = path  # to go on from: of an entry that is there, and that can be written down
+        if name[:1] == "." or not name.endswith(wanted) or name.endswith(TEMPORARY):
             tally.ignored += 1
-        elif not _is_utf8(path):
-            tally.unnameable.append(_spelled(path))
-            continue  # no place to go on from: it cannot be written down
         # Also shortly ahead of our clock (a file server's may be): young all the same. A time far
         # ahead is a wrong one and must not hold the file back until then.
         elif abs(time.time_ns() - entry.mtime_ns) < settle:
@@ -189,10 +195,10 @@ def _pages(
         if looked % _LOOK_AT_CLOCK == 0 and (
             len(page.entries) >= _PAGE or time.monotonic() >= ends
         ):
-            page.end = path if _is_utf8(path) else page.end
+            page.end = place
             yield page
-            page = _Page(end=page.end)
-    page.last = True
+            page = _Page()
+    page.end, page.last = place, True
     yield page
 
 

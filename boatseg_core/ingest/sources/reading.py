@@ -10,6 +10,8 @@ from boatseg_core.ingest.sources import tars, zips
 from boatseg_core.ingest.sources.archives import Fetch, Limits, Member
 from boatseg_core.ingest.sources.base import Blob, Entry, Refusal, Row, Source, sealed_stamp
 
+_HEAD = 64  # bytes kept of a file that is refused unread
+
 
 def list_members(source: Source, entry: Entry, limits: Limits) -> list[Member]:
     """List the images inside an archive that a listing has found.
@@ -68,7 +70,7 @@ def _plain(source: Source, row: Row, limits: Limits) -> Fetch:
             return source.fetch(row)
         blob = source.open(*sealed_stamp(row))
         try:
-            head = blob.read(0, 64)
+            head = blob.read(0, _HEAD)
         finally:
             blob.close()
         raise Refusal(
@@ -91,7 +93,11 @@ def _archive(
         # last of it lets go of the file.
         blob = source.open(*stamp)
         if "" in left:  # the archive as a whole could not be used when it was sealed
-            _kind(path).members(blob, path, limits)
+            head = blob.read(0, _HEAD)
+            try:
+                _kind(path).members(blob, path, limits)
+            except Refusal as refusal:
+                raise Refusal(refusal.reason, str(refusal), head) from refusal
             problem = Refusal(
                 "sealed_whole",
                 f"{path} could not be used when it was sealed and could now: touch it, and its "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -12,6 +14,7 @@ from boatseg_core.ingest.sources.base import Entry, Refusal, Row, Source
 from boatseg_core.lake.files import open_store
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 _PAGE = 1000  # objects in one answer of a listing; the protocol's own bound
@@ -36,33 +39,77 @@ class S3Source(Source):
     def __init__(self, name: str, options: Mapping[str, str]) -> None:
         self.name = name
         self._store = _store(name, options)
+        self._prefix = f"{urlsplit(name).path.strip('/')}/".removeprefix("/")
 
     def check(self) -> None:
         """Raise if the bucket cannot be listed; see :meth:`Source.check`."""
         next(self.listing(), None)
 
     def listing(self, after: str = "") -> Iterator[Entry]:
-        """List the objects in the store's own order; see :meth:`Source.listing`."""
+        """List the objects in the store's own order; see :meth:`Source.listing`.
+
+        A key that is no path (``a//b``, ``a/../b``, a control character) is an entry with an error,
+        for the folder it is in. Of that folder alone, what sorts before the key is left out.
+        """
+        return self._below("", after)
+
+    def _below(self, folder: str, after: str) -> Iterator[Entry]:
+        last = after
+        try:
+            for entry in self._flat(folder, after):
+                last = entry.path
+                yield entry
+        except _NoPath:
+            # The client gives up a whole page for one key: find its folder, level by level.
+            yield from self._levels(folder, last)
+
+    def _levels(self, folder: str, last: str) -> Iterator[Entry]:
         import obstore
 
-        stream = obstore.list(self._store, offset=after or None, chunk_size=_PAGE)
+        try:
+            with self._listing_errors():
+                level = obstore.list_with_delimiter(self._store, folder or None)
+        except _NoPath as found:
+            error = f"has keys that are no paths, beginning with {str(found)!r}: rename them"
+            yield Entry(folder or "/", error=error)
+            behind = _behind(str(found), folder)
+            if behind > last:
+                yield from self._below(folder, behind)
+            return
+        inside = {each["path"]: _entry(each) for each in level["objects"]}
+        folders = {f"{name.rstrip('/')}/" for name in level["common_prefixes"]}
+        for path in sorted(folders | inside.keys(), key=str.encode):
+            if path in inside:
+                if path > last:
+                    yield inside[path]
+            elif path > last or last.startswith(path):
+                yield from self._below(path, last)
+
+    def _flat(self, folder: str, after: str) -> Iterator[Entry]:
+        import obstore
+
+        stream = obstore.list(self._store, folder or None, offset=after or None, chunk_size=_PAGE)
         while True:
-            try:
-                page = next(stream)
-            except StopIteration:
+            with self._listing_errors():
+                page = next(stream, None)
+            if page is None:
                 return
-            except (obstore.exceptions.BaseError, ValueError, FileNotFoundError) as failure:
-                raise InputError(
-                    f"{self.name} cannot be listed: {_say(failure)}; check landing.images and "
-                    "storage_options"
-                ) from failure
-            for found in page:
-                yield Entry(
-                    found["path"],
-                    found["size"],
-                    _nanoseconds(found["last_modified"]),
-                    found["e_tag"] or "",
-                )
+            yield from map(_entry, page)
+
+    @contextmanager
+    def _listing_errors(self) -> Iterator[None]:
+        import obstore
+
+        try:
+            yield
+        except (obstore.exceptions.BaseError, ValueError, FileNotFoundError) as failure:
+            key = re.search(r'invalid path: .*?[Pp]ath "(.*?)"', str(failure))
+            if key is not None:
+                raise _NoPath(key[1].removeprefix(self._prefix)) from failure
+            raise InputError(
+                f"{self.name} cannot be listed: {_say(failure)}; check landing.images and "
+                "storage_options"
+            ) from failure
 
     def open(self, path: str, size: int, mtime_ns: int, etag: str) -> S3Blob:
         """Open an object as it was sealed; see :meth:`Source.open`."""
@@ -171,6 +218,26 @@ class S3Blob:
         """Let go of it."""
 
 
+class _NoPath(Exception):
+    """A listing met a key that the client cannot handle; its argument is the key."""
+
+
+def _behind(key: str, folder: str) -> str:
+    """The first place in a folder behind a key that is no path, and behind all keys like it."""
+    rest = key.removeprefix(folder)
+    for segment in ("..", ".", ""):
+        if rest.startswith(f"{segment}/"):
+            return f"{folder}{segment}0"  # "0" follows "/"
+    # A control character: the first that is none follows all of them.
+    return folder + re.sub(r"[\x00-\x1f].*", " ", rest, count=1, flags=re.DOTALL)
+
+
+def _entry(found: ObjectMeta) -> Entry:
+    return Entry(
+        found["path"], found["size"], _nanoseconds(found["last_modified"]), found["e_tag"] or ""
+    )
+
+
 def _store(uri: str, options: Mapping[str, str]) -> ObjectStore:
     from obstore.exceptions import BaseError
 
@@ -191,5 +258,7 @@ def _nanoseconds(moment: datetime) -> int:
 
 
 def _say(error: Exception) -> str:
-    """The first line: the rest is the state of the client."""
-    return str(error).partition("\n")[0]
+    """What the store answered, or else the first line: the rest is the state of the client."""
+    text = str(error)
+    answer = re.search(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>", text)
+    return f"{answer[1]}: {answer[2].rstrip('.')}" if answer else text.partition("\n")[0]

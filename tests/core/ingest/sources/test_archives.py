@@ -374,7 +374,7 @@ def test_an_archive_that_was_refused_as_a_whole_is_refused_again(tmp_path: Path)
     }
     with pytest.raises(Refusal) as caught:
         read(source, row, LIMITS)
-    assert caught.value.reason == "corrupt_archive"
+    assert (caught.value.reason, caught.value.data[:4]) == ("corrupt_archive", b"PK\3\4")
 
     source, entry = put(tmp_path, "a.zip", zipped({"a.jpg": b"x"}))
     usable = row | {"size_bytes": entry.size, "mtime_ns": entry.mtime_ns, "etag": str(entry.size)}

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import ast
 import os
 
 import obstore
 import pytest
 from support.archives import KINDS, archive
+from support.listing import bucket_of
 from support.s3 import S3Server
 
 from boatseg_core.errors import InputError
@@ -94,7 +96,7 @@ def test_an_object_is_read_as_it_was_sealed_or_not_at_all(s3: S3Server, bucket: 
 def test_a_bucket_that_is_not_there_or_forbidden_is_an_error(s3: S3Server, bucket: str) -> None:
     sealed = row(next(iter(source(s3, bucket).listing())))
     for wrong in (source(s3, "no-such-bucket"), source(s3, bucket, AWS_SECRET_ACCESS_KEY="no")):
-        with pytest.raises(InputError, match=r"s3://.*/in cannot be listed: "):
+        with pytest.raises(InputError, match=r"s3://.*/in cannot be listed: \w+: [^<>]+; check"):
             wrong.check()
         with pytest.raises(InputError):  # of an object nothing can be said then
             wrong.fetch(sealed)
@@ -145,3 +147,25 @@ def test_archives_are_read_in_place(s3: S3Server, bucket: str, kind: str) -> Non
     for _, fetch in reads(at, sealed, LIMITS):
         with pytest.raises(Refusal, match="was changed"):
             fetch()
+
+
+@pytest.mark.parametrize(
+    "wrong", ["in/m//x.jpg", "in/m/./x.jpg", "in/m/../x.jpg", "in/m/a\tb.jpg", "in//x.jpg"]
+)
+def test_a_key_that_is_no_path_costs_its_folder_and_no_more(wrong: str) -> None:
+    folder = "m/" if "m/" in wrong else "/"
+    fine = [f"{name}/{i:02}.jpg" for name in ("in/a", "in/m/n", "in/z") for i in range(15)]
+    fine += ["in/m/z.jpg", "in/m.jpg", "in/z.jpg", "in2/x.jpg"]
+    with bucket_of([*fine, wrong, wrong.replace("x.jpg", "y.jpg")]) as options:
+        at = S3Source("s3://any/in", options)
+        entries = list(at.listing())
+        behind = list(at.listing("m/n/07.jpg"))
+
+    ((path, error),) = [(entry.path, entry.error) for entry in entries if entry.error]
+    assert path == folder
+    assert wrong[3:].startswith(ast.literal_eval(error.split("with ")[1].split(":")[0]))
+    found = [entry.path for entry in entries if not entry.error]
+    assert found == sorted(path[3:] for path in fine if path.startswith("in/"))
+    assert [entry.path for entry in behind if not entry.error] == [
+        path for path in found if path > "m/n/07.jpg"
+    ]
