@@ -16,7 +16,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from boatseg_core.errors import LakeError, LostRace
 from boatseg_core.lake.arrow import open_dataset
-from boatseg_core.lake.commit import Lost, checkpoint_when_due, commit, files_of_batch, settle
+from boatseg_core.lake.commit import Lost, checkpoint_when_due, commit, files_of_batch, log_entry, settle
 from boatseg_core.lake.evolve import add_missing_columns, missing_columns
 from boatseg_core.lake.files import Files, open_files
 from boatseg_core.lake.parts import write_parts
@@ -134,7 +134,8 @@ class Lake:
                 # Another process was faster between the look and the commit: its table is ours.
                 if not self.exists(name):
                     raise
-            settle(self.files, name, 0)
+            log = f"{name}/_delta_log"
+            self.files.sync([log_entry(name, 0), log, name])
         table = self.table(name)
         if missing_columns(table, _spec(name)):
             table = add_missing_columns(table, _spec(name))
