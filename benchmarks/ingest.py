@@ -152,7 +152,7 @@ def large(few: Path, data: Path, work: Path, threads: int, small_rss: float) -> 
 
 def compete(name: str, few: Path, data: Path, home: Path, *, threads: int) -> dict[str, Any]:
     """Be one of our own contestants, in a process of its own."""
-    from boatseg_core.imaging.sums import NATIVE
+    from boatseg_core.imaging.native import NATIVE
 
     prepare = limit if name == "limit" else partial(ingest, entropy=name == "fast")
     prepare(few, home / "warm", threads)()

@@ -1,8 +1,8 @@
-/* One pass over a decoded picture: every sum the measurements are made of.
+/* One pass over a decoded picture: every sum the measurements are made of; and fingerprints.
  *
  * Integers only, so that each machine and each instruction set gives the same bits; what is
- * computed is defined by the plain NumPy version in sums.py, which also stands in where this file
- * was not compiled. The tests hold the two together.
+ * computed is defined by the plain NumPy versions in sums.py and fingerprint.py, which also stand in
+ * where this file was not compiled. The tests hold the two together.
  *
  * The picture is walked in panels of PANEL columns and strips of STRIP rows, so that all scratch
  * memory is fixed and stays in the processor's caches. Indices are Py_ssize_t everywhere: Python's
@@ -21,6 +21,8 @@ enum {
     BLOCK = 4,     /* px, side of the averages that saturation is taken of */
     BLACK = 2,     /* highest luminance that counts as black */
     WHITE = 253,   /* lowest luminance that counts as white */
+    SIDE = 32,     /* cells along a tile that is fingerprinted */
+    BITS = 256,    /* of a fingerprint */
     SCALE = 4095   /* of a saturation; small enough for a float quotient to round down right */
 };
 
@@ -293,7 +295,63 @@ static PyObject *measure(PyObject *module, PyObject *args)
     return result;
 }
 
+/* Fingerprint of one tile; fingerprint.py says what it is and why. */
+static void put_fingerprint(const uint8_t *cells, Py_ssize_t stride, const uint16_t *pairs,
+                            uint64_t least, uint8_t *bits)
+{
+    int16_t detail[SIDE * SIDE]; /* 16 times each cell's difference from its 4 x 4 cells' mean */
+    uint64_t energy = 0;
+    for (int y = 0; y < SIDE; y += 4)
+        for (int x = 0; x < SIDE; x += 4) {
+            int sum = 0;
+            for (int i = 0; i < 16; i++)
+                sum += cells[(y + i / 4) * stride + x + i % 4];
+            for (int i = 0; i < 16; i++) {
+                int d = 16 * cells[(y + i / 4) * stride + x + i % 4] - sum;
+                detail[(y + i / 4) * SIDE + x + i % 4] = (int16_t)d;
+                energy += (uint64_t)(d * d);
+            }
+        }
+    memset(bits, 0, BITS / 8);
+    for (int i = 0; i < BITS && energy >= least; i++)
+        if (detail[pairs[i]] > detail[pairs[BITS + i]])
+            bits[i / 8] |= (uint8_t)(0x80 >> i % 8);
+}
+
+static PyObject *fingerprints(PyObject *module, PyObject *args)
+{
+    Py_buffer cells, pairs, prints;
+    Py_ssize_t rows, columns;
+    unsigned long long least;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*nny*Kw*", &cells, &rows, &columns, &pairs, &least, &prints))
+        return NULL;
+    PyObject *result = NULL;
+    Py_ssize_t down = rows / SIDE, across = columns / SIDE;
+    const uint16_t *pair = pairs.buf;
+    int whole = rows >= 0 && columns >= 0 && (!columns || rows <= PY_SSIZE_T_MAX / columns) &&
+                cells.len == rows * columns && prints.len == down * across * (BITS / 8) &&
+                pairs.len == 2 * BITS * (Py_ssize_t)sizeof *pair;
+    for (int i = 0; whole && i < 2 * BITS; i++)
+        whole = pair[i] < SIDE * SIDE;
+    if (whole) { /* some 10 microseconds: not worth letting go of the interpreter */
+        uint8_t *to = prints.buf;
+        for (Py_ssize_t tile = 0; tile < down * across; tile++, to += BITS / 8) {
+            Py_ssize_t at = tile / across * SIDE * columns + tile % across * SIDE;
+            put_fingerprint((const uint8_t *)cells.buf + at, columns, pair, least, to);
+        }
+        result = Py_NewRef(Py_None);
+    } else {
+        PyErr_SetString(PyExc_ValueError, "the buffers do not have the size of the picture");
+    }
+    PyBuffer_Release(&cells);
+    PyBuffer_Release(&pairs);
+    PyBuffer_Release(&prints);
+    return result;
+}
+
 static PyMethodDef methods[] = {
+    {"fingerprints", fingerprints, METH_VARARGS, "See boatseg_core.imaging.fingerprint."},
     {"measure", measure, METH_VARARGS, "Sums over a picture; see boatseg_core.imaging.sums."},
     {NULL, NULL, 0, NULL},
 };

@@ -8,3 +8,11 @@ def measure(
     bytes_per_pixel: int,
     cells: npt.NDArray[np.uint8],
 ) -> tuple[int, int, int, int, int, int, int]: ...
+def fingerprints(
+    cells: npt.NDArray[np.uint8],
+    rows: int,
+    columns: int,
+    pairs: npt.NDArray[np.uint16],
+    least_energy: int,
+    prints: npt.NDArray[np.uint8],
+) -> None: ...

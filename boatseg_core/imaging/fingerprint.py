@@ -8,12 +8,15 @@ of the same tile differ in few bits; two different tiles in about half of them.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from boatseg_core.imaging import native
 
 TILE: Final = 256
 """Side of a tile, in pixels."""
@@ -27,6 +30,8 @@ CELL: Final = 8
 _SIDE: Final = TILE // CELL
 # Grey levels (0-255): below this the 8-pixel means hold compression noise and little else.
 _MIN_TEXTURE: Final = 0.6
+# As a sum of squares over a tile, of 16 times each difference.
+_LEAST_ENERGY: Final = math.ceil((16 * _MIN_TEXTURE) ** 2 * _SIDE * _SIDE)
 
 Fingerprints = npt.NDArray[np.uint8]
 
@@ -58,6 +63,18 @@ def cell_fingerprints(cells: npt.NDArray[np.uint8]) -> Fingerprints:
     Returns:
         As :func:`tile_fingerprints`.
     """
+    if native.pixels is None:
+        return plain_fingerprints(cells)
+    rows, columns = cells.shape
+    prints = np.empty((rows // _SIDE * (columns // _SIDE), BYTES), dtype=np.uint8)
+    native.pixels.fingerprints(
+        np.ascontiguousarray(cells), rows, columns, _pairs().reshape(-1), _LEAST_ENERGY, prints
+    )
+    return prints
+
+
+def plain_fingerprints(cells: npt.NDArray[np.uint8]) -> Fingerprints:
+    """Compute the same as :func:`cell_fingerprints` in NumPy: the definition, and the stand-in."""
     rows, columns = cells.shape[0] // _SIDE, cells.shape[1] // _SIDE
     if not rows or not columns:
         return np.zeros((0, BYTES), dtype=np.uint8)
@@ -73,14 +90,14 @@ def cell_fingerprints(cells: npt.NDArray[np.uint8]) -> Fingerprints:
     first, second = _pairs()
     prints = np.packbits(detail.take(first, axis=1) > detail.take(second, axis=1), axis=1)
     # The mean of a tile's detail is zero: its squares are its variance.
-    energy = np.square(detail, dtype=np.float32).sum(axis=1)
-    prints[energy < (16 * _MIN_TEXTURE) ** 2 * detail.shape[1]] = 0
+    energy = np.square(detail, dtype=np.int64).sum(axis=1)
+    prints[energy < _LEAST_ENERGY] = 0
     return prints
 
 
 @cache
-def _pairs() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _pairs() -> npt.NDArray[np.uint16]:
     # Written to the lake for ever: neither the seed nor the generator may change. No cell is used
     # twice, so that the bits are as independent as the cells are.
     cells = np.random.Generator(np.random.PCG64(20181117)).permutation(_SIDE * _SIDE)
-    return cells[:BITS], cells[BITS : 2 * BITS]
+    return cells[: 2 * BITS].astype(np.uint16).reshape(2, BITS)

@@ -2,13 +2,12 @@
 
 Integers throughout, so that every machine stores the same bits. :func:`plain_sums` defines them in
 NumPy; ``_pixels.c`` computes the same in one pass, some twenty times faster, and is used wherever
-the package was installed with a C compiler at hand (:data:`NATIVE` tells).
+the package was installed with a C compiler at hand.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Final
 
 import numpy as np
@@ -16,16 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
+from boatseg_core.imaging import native
 from boatseg_core.imaging.fingerprint import CELL
-
-_pixels: ModuleType | None
-try:
-    from boatseg_core.imaging import _pixels
-except ImportError:  # there was no C compiler when the package was installed
-    _pixels = None
-
-NATIVE: Final = _pixels is not None
-"""Whether the compiled version is in use."""
 
 SATURATION_SCALE: Final = 4095
 
@@ -85,12 +76,12 @@ def sums(rgb: Image.Image) -> Sums:
     Args:
         rgb: Image of mode ``RGB``.
     """
-    if _pixels is None:
+    if native.pixels is None:
         return plain_sums(rgb)
     width, height = rgb.size
     cells = np.empty((height // CELL, width // CELL), dtype=np.uint8)
     pixels = _pixels_of(rgb)
-    found = _pixels.measure(pixels, width, height, pixels.size // (width * height), cells)
+    found = native.pixels.measure(pixels, width, height, pixels.size // (width * height), cells)
     return _with_counts(width, height, found, cells)
 
 

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.pictures import texture
 
+from boatseg_core.imaging import native
 from boatseg_core.imaging import sums as module
-from boatseg_core.imaging.sums import NATIVE, Sums, plain_sums, sums
+from boatseg_core.imaging.fingerprint import cell_fingerprints, plain_fingerprints
+from boatseg_core.imaging.native import NATIVE
+from boatseg_core.imaging.sums import Sums, plain_sums, sums
 
 needs_native = pytest.mark.skipif(not NATIVE, reason="installed without a C compiler")
 
@@ -93,8 +96,11 @@ def test_the_compiled_sums_refuse_buffers_of_another_size() -> None:
 def test_without_a_compiler_numpy_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture(9, 70, 50, "smooth")
     expected = plain_sums(image)
-    monkeypatch.setattr(module, "_pixels", None)
+    cells = np.asarray(image.resize((64, 64)).convert("L"))
+    prints = cell_fingerprints(cells)
+    monkeypatch.setattr(native, "pixels", None)
     assert_equal(sums(image), expected)
+    assert (cell_fingerprints(cells) == prints).all()
 
 
 def test_cells_are_the_averages_pillow_makes() -> None:
@@ -111,4 +117,34 @@ def test_saturation_is_that_of_block_averages() -> None:
     found = sums(image)
     assert found.saturation / module.SATURATION_SCALE / found.blocks == pytest.approx(
         expected, abs=1e-4
+    )
+
+
+@needs_native
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 100),
+    st.integers(0, 100),
+    st.sampled_from([0.0, 0.3, 0.55, 0.6, 0.65, 1.0, 20.0, 200.0]),  # texture counts from 0.6
+)
+def test_the_compiled_fingerprints_are_the_plain_ones(
+    seed: int, rows: int, columns: int, spread: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(rng.integers(0, 256), spread, (rows, columns))
+    cells = np.clip(noise, 0, 255).round().astype(np.uint8)
+    assert (cell_fingerprints(cells) == plain_fingerprints(cells)).all()
+    if rows and columns:
+        turned = cells.T  # not contiguous
+        assert (cell_fingerprints(turned) == plain_fingerprints(turned)).all()
+
+
+def test_a_fingerprint_never_changes() -> None:
+    # Of a home's first version: a tile must find itself again in whatever was stored.
+    y, x = np.mgrid[0:32, 0:32]
+    cells = ((x * 37 + y * 101 + x * y * 13) % 251).astype(np.uint8)
+    (found,) = cell_fingerprints(cells)
+    assert found.tobytes().hex() == (
+        "761f0150ab12bf7d303bf66fd62981ccf59fa89d3bb9288ecd9a1cc98ae02b06"
     )
