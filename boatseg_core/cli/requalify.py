@@ -35,7 +35,7 @@ def requalify(batches: tuple[str, ...], every: bool, dry_run: bool, as_json: boo
     Criteria are settings (quality.* of boatseg config). By default, the batches are judged whose
     verdicts are outdated. Gold is joined again only where an image now passes, or no longer does.
     """
-    from boatseg_core.dataset.requalify import Requalified, choose_batches, compare
+    from boatseg_core.dataset.requalify import choose_batches
     from boatseg_core.dataset.requalify import requalify as judge_again
     from boatseg_core.errors import InputError
 
@@ -46,18 +46,13 @@ def requalify(batches: tuple[str, ...], every: bool, dry_run: bool, as_json: boo
     chosen = choose_batches(lake, settings, batches=batches, every=every)
     with screen.progress() as bar:
         task = bar.add_task("judging", total=len(chosen))
-        if dry_run:
-            done = Requalified()
-            for batch in chosen:
-                bar.update(task, description=batch, advance=1)
-                done.batches.append(compare(lake, batch, settings))
-        else:
-            done = judge_again(
-                lake,
-                settings,
-                chosen,
-                each=lambda batch: bar.update(task, description=batch, advance=1),
-            )
+        done = judge_again(
+            lake,
+            settings,
+            chosen,
+            dry_run=dry_run,
+            each=lambda batch: bar.update(task, description=batch, advance=1),
+        )
     if as_json:
         click.echo(json.dumps(_for_programs(done, dry_run=dry_run), indent=2))
         return

@@ -14,10 +14,14 @@ import polars as pl
 from boatseg_core.config import Settings
 from boatseg_core.dataset.gold import IDENTITY, build_gold, expected_rows
 from boatseg_core.errors import InputError
-from boatseg_core.ingest.quality import judge_batch, outdated_verdicts, verdicts_of
+from boatseg_core.ingest.duplicates import duplicates
+from boatseg_core.ingest.quality import outdated_verdicts, verdicts_of
 from boatseg_core.lake import Lake
+from boatseg_core.lake.snapshot import Snapshot
 
-_KEYS = ["image_id", "batch_id"]
+_KEYS = ("image_id", "batch_id")
+_VERDICT = ("passed", "reasons")
+_AT_ONCE = 50  # batches whose measurements are held in memory: some 10 MB
 
 
 @dataclass(frozen=True)
@@ -90,20 +94,12 @@ def choose_batches(
     return sorted(known) if every else outdated_verdicts(lake, settings)
 
 
-def compare(lake: Lake, batch_id: str, settings: Settings) -> Rejudged:
-    """Say what judging a batch would change, without writing anything."""
-    return _compared(
-        lake.read("image_quality", ["image_id", "passed", "reasons"], batch_id=batch_id),
-        verdicts_of(lake, batch_id, settings),
-        batch_id,
-    )
-
-
 def requalify(
     lake: Lake,
     settings: Settings,
     batches: Sequence[str],
     *,
+    dry_run: bool = False,
     each: Callable[[str], None] = lambda _: None,
 ) -> Requalified:
     """Judge batches again, and join gold again where it no longer holds what passes.
@@ -115,16 +111,25 @@ def requalify(
         lake: The lake.
         settings: Criteria.
         batches: Batches of bronze.
+        dry_run: Only say what would change.
         each: Called with each batch as work on it begins.
     """
     done = Requalified()
-    columns = ["image_id", "passed", "reasons"]
-    for batch in batches:
-        each(batch)
-        before = lake.read("image_quality", columns, batch_id=batch)
-        judge_batch(lake, batch, settings)
-        after = lake.read("image_quality", columns, batch_id=batch)
-        done.batches.append(_compared(before, after, batch))
+    # Looked for once: what comes or goes meanwhile makes verdicts outdated, which is found.
+    found = duplicates(lake)
+    for first in range(0, len(batches), _AT_ONCE):
+        part = batches[first : first + _AT_ONCE]
+        stored = Snapshot(lake).scan("image_quality", part).select(*_KEYS, *_VERDICT).collect()
+        verdicts = verdicts_of(lake, part, settings, found)
+        for batch in part:
+            each(batch)
+            mine = pl.col("batch_id") == batch
+            now = verdicts.filter(mine)
+            if not dry_run:
+                lake.replace_batch("image_quality", batch, now)
+            done.batches.append(_compared(stored.filter(mine), now, batch))
+    if dry_run:
+        return done
     counts = lake.counts("gold_dataset")
     for batch in _gold_differs(lake, batches):
         each(batch)
@@ -157,7 +162,7 @@ def _gold_differs(lake: Lake, batches: Sequence[str]) -> list[str]:
     """Batches whose gold does not hold the images that belong there."""
     mine = pl.col("batch_id").is_in(list(batches))
     expected = expected_rows(lake).filter(mine).collect()
-    actual = lake.scan("gold_dataset").filter(mine).select(IDENTITY).collect()
+    actual = Snapshot(lake).scan("gold_dataset", batches).select(IDENTITY).collect()
     differing = pl.concat(
         [
             expected.join(actual, on=IDENTITY, how="anti").select("batch_id"),

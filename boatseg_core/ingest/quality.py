@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -141,18 +142,18 @@ def judge(
 
 
 def verdicts_of(
-    lake: Lake, batch_id: str, settings: Settings, *, version: int | None = None
+    lake: Lake, batches: Sequence[str], settings: Settings, found: pl.DataFrame
 ) -> pl.DataFrame:
-    """Judge a batch of ``raw_images`` without writing anything: the rows of ``image_quality``.
+    """Judge batches of ``raw_images`` without writing anything: rows of ``image_quality``.
 
     Args:
         lake: The lake.
-        batch_id: The batch.
+        batches: The batches; all of their rows are held in memory.
         settings: Criteria.
-        version: Delta version of ``raw_images`` to read; by default the newest.
+        found: Duplicates, as :func:`~boatseg_core.ingest.duplicates.duplicates` lists them.
     """
-    measured = lake.read("raw_images", _MEASURED, batch_id=batch_id, version=version)
-    return judge(measured, settings.quality, duplicates(lake, batch_id))
+    measured = Snapshot(lake).scan("raw_images", batches).select(_MEASURED).collect()
+    return judge(measured, settings.quality, found)
 
 
 def judge_batch(
@@ -166,7 +167,8 @@ def judge_batch(
         settings: Criteria.
         version: Delta version of ``raw_images`` to read; by default the newest.
     """
-    verdicts = verdicts_of(lake, batch_id, settings, version=version)
+    measured = lake.read("raw_images", _MEASURED, batch_id=batch_id, version=version)
+    verdicts = judge(measured, settings.quality, duplicates(lake, batch_id))
     written = lake.replace_batch("image_quality", batch_id, verdicts)
     counted = verdicts["reasons"].explode().drop_nulls().value_counts(sort=True)
     linked = verdicts.filter(pl.col("duplicate_of").is_not_null()).sort("image_id")

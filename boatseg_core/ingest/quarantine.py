@@ -14,6 +14,7 @@ from boatseg_core.ingest.bronze import ingest_batch
 from boatseg_core.ingest.sources import Refusal, open_source
 from boatseg_core.ingest.sources.base import sealed_stamp
 from boatseg_core.lake import Lake
+from boatseg_core.lake.snapshot import Snapshot
 
 _FILE = ["batch_id", "source", "path"]
 _COLUMNS = (
@@ -88,7 +89,8 @@ def refused(
         ]
         rows = rows.filter(pl.Series(keep, dtype=pl.Boolean))
     arrived = (
-        lake.scan("raw_images")
+        Snapshot(lake)
+        .scan("raw_images")
         .select("image_id", replaced_in="batch_id")
         .join(rows.lazy().select("image_id").unique(), on="image_id", how="semi")
         .group_by("image_id")

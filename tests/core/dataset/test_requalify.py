@@ -12,7 +12,7 @@ from support.batches import build, changed, label
 from support.pictures import drop, encoded, texture
 
 from boatseg_core.config import Settings
-from boatseg_core.dataset.requalify import choose_batches, compare, requalify
+from boatseg_core.dataset.requalify import choose_batches, requalify
 from boatseg_core.errors import InputError
 from boatseg_core.ingest.quality import judge_batch, outdated_verdicts
 from boatseg_core.lake import Lake
@@ -95,7 +95,7 @@ def test_a_reason_may_change_and_the_verdict_not(
 def test_comparing_writes_nothing(lake: Lake, settings: Settings, batches: list[str]) -> None:
     before = {name: lake.version(name) for name in ("image_quality", "gold_dataset")}
 
-    found = compare(lake, batches[1], strict(settings))
+    (found,) = requalify(lake, strict(settings), [batches[1]], dry_run=True).batches
 
     assert (found.passed_before, found.passed) == (4, 2)
     assert {name: lake.version(name) for name in before} == before
@@ -130,7 +130,9 @@ def test_no_picture_is_read(lake: Lake, settings: Settings) -> None:
     assert pictures > 15_000_000
     shutil.rmtree(settings.images_folder)
     lax = changed(settings, "quality", max_brightness=100.0)
-    compare(lake, batch, lax)  # imports, and what is read once in the life of a process
+    requalify(
+        lake, lax, [batch], dry_run=True
+    )  # imports, and what is read once in the life of a process
     before = bytes_read()
 
     done = requalify(lake, lax, [batch])
