@@ -13,7 +13,7 @@ import click
 
 from boatseg_core.cli import screen
 from boatseg_core.cli.options import current_settings, home_option, open_lake
-from boatseg_core.errors import InputError
+from boatseg_core.errors import InputError, LostRace
 
 if TYPE_CHECKING:
     from boatseg_core.cli.ingest_steps import Totals
@@ -112,7 +112,11 @@ def _build(lake: Lake, settings: Settings) -> Totals:
             bar.expect(sum(sizes[batch] for batch, _ in outdated))
             for number, (batch, reasons) in enumerate(outdated, start=1):
                 bar.at = f"{batch} ({number:,}/{len(outdated):,})"
-                build(lake, settings, batch, reasons, totals, bar.step(sizes[batch], totals))
+                try:
+                    build(lake, settings, batch, reasons, totals, bar.step(sizes[batch], totals))
+                except LostRace as error:  # its rows are there: the next round looks again
+                    screen.note(str(error))
+                    continue
                 totals.batches.setdefault(batch, reasons[0])
                 done.add((batch, reasons))
     return totals
