@@ -169,8 +169,9 @@ def _paint(runs: rle.Runs, height: int, width: int) -> npt.NDArray[np.uint8]:
     rows = np.concatenate((top, np.zeros_like(extra), bottom + 1))
     bits = np.right_shift(128, columns & 7).astype(np.uint8)
     np.bitwise_xor.at(canvas.reshape(-1), rows * stride + (columns >> 3), bits)
-    upper, lower = int(rows.min()), int(rows.max())  # nothing is painted above or below
-    words = canvas[upper : min(lower + 1, height)].view(np.uint64)
+    # Nothing is above the first toggle, nor below the last one unless a run turns the corner.
+    below = height if span.any() else min(int(rows.max()) + 1, height)
+    words = canvas[int(rows.min()) : below].view(np.uint64)
     np.bitwise_xor.accumulate(words, axis=0, out=words)
     return canvas[:height, : (width + 7) // 8]
 

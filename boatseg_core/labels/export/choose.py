@@ -69,7 +69,7 @@ def choose(lake: Lake, *, split: str = "", version: int | None = None) -> dict[L
     if labels.is_empty():
         at = "" if version is None else f" up to version {version}"
         raise InputError(f"there are no labels{at} in {lake.root}: put a label file into landing")
-    images = (
+    sizes = (
         lake.scan("raw_images")
         .select("image_id", "batch_id", "width", "height")
         .sort("batch_id")
@@ -77,7 +77,8 @@ def choose(lake: Lake, *, split: str = "", version: int | None = None) -> dict[L
         .last()
         .collect()
     )
-    known = known_images(lake)
+    known = known_images(lake)  # those in quarantine have labels, too
+    images = known.select("image_id").join(sizes, on="image_id", how="left")
     matched = match(images, labels, known).filter(pl.col("label_id").is_not_null())
     if split:
         rows = lake.scan("gold_dataset").filter(pl.col("split") == split)
@@ -90,8 +91,8 @@ def choose(lake: Lake, *, split: str = "", version: int | None = None) -> dict[L
             )
     matched = matched.sort("image_id")
     keys = matched.select(LabelKey._fields).iter_rows()
-    sizes = matched.select("image_id", "width", "height").iter_rows()
-    found = {LabelKey(*key): Labelled(*size) for key, size in zip(keys, sizes, strict=True)}
+    shown = matched.select("image_id", "width", "height").iter_rows()
+    found = {LabelKey(*key): Labelled(*image) for key, image in zip(keys, shown, strict=True)}
     if not split:
         # A label that could be an image's and is not in force has been superseded.
         by = list(LabelKey._fields)
