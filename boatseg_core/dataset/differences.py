@@ -8,8 +8,9 @@ batches named as ``within``: see :mod:`boatseg_core.dataset.neighbours` for whic
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
+import numpy as np
 import polars as pl
 
 from boatseg_core.config import Settings
@@ -85,25 +86,21 @@ def differences(
     return reasons
 
 
-def splits_of(group_ids: Iterable[str], split: Split) -> list[str]:
+def splits_of(group_ids: pl.Series, split: Split) -> pl.Series:
     """Split of many groups; the same as :func:`~boatseg_core.dataset.groups.split_of` of each."""
-    salted = hashlib.sha256(f"{split.salt}/".encode())
+    salted = pl.lit(f"{split.salt}/") + pl.col("name").str.split("/").list.last()
+    names = pl.DataFrame({"name": group_ids}).select(salted)["literal"]
+    digests = b"".join([hashlib.sha256(name.encode()).digest()[:8] for name in names])
+    positions = np.frombuffer(digests, dtype=">u8").astype(np.uint64) / 2**64
     test, valid = split.test_share, split.test_share + split.valid_share
-    splits = []
-    for group_id in group_ids:
-        digest = salted.copy()
-        digest.update(group_id.rpartition("/")[2].encode())
-        position = int.from_bytes(digest.digest()[:8], "big") / 2**64
-        splits.append("test" if position < test else "valid" if position < valid else "train")
-    return splits
+    place = np.searchsorted([test, valid], positions, side="right")
+    return pl.Series(np.array(["test", "valid", "train"])[place], dtype=pl.String)
 
 
 def _resplit(grouped: pl.DataFrame, split: Split) -> pl.DataFrame:
     stored = grouped.filter(pl.col("split") != EXCLUDED)
     names = stored.select(pl.col("group_id").unique())
-    expected = names.with_columns(
-        expected=pl.Series(splits_of(names["group_id"], split), dtype=pl.String)
-    )
+    expected = names.with_columns(expected=splits_of(names["group_id"], split))
     return stored.join(expected, on="group_id").filter(pl.col("split") != pl.col("expected"))
 
 

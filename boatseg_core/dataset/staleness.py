@@ -99,7 +99,7 @@ def resplit_batches(lake: Lake, settings: Settings) -> list[str]:
     """List the batches whose groups were split by other settings than those in force."""
     groups = Snapshot(lake).scan("image_groups").filter(pl.col("split") != EXCLUDED)
     stored = groups.select("batch_id", "group_id", "split").unique().collect(engine="streaming")
-    expected = pl.Series(splits_of(stored["group_id"], settings.split), dtype=pl.String)
+    expected = splits_of(stored["group_id"], settings.split)
     return stored.filter(stored["split"] != expected)["batch_id"].unique().sort().to_list()
 
 

@@ -161,5 +161,7 @@ def test_every_reason_says_what_it_needs() -> None:
 def test_splits_of_many_are_those_of_each() -> None:
     split = Split(valid_share=0.3, test_share=0.2, salt="ä")
     names = [f"folder {n % 3}/ö{n}.jpg" for n in range(500)]
-    assert splits_of(names, split) == [split_of(name, split) for name in names]
-    assert set(splits_of(names, split)) == {"train", "valid", "test"}
+    found = splits_of(pl.Series(names), split).to_list()
+    assert found == [split_of(name, split) for name in names]
+    assert set(found) == {"train", "valid", "test"}
+    assert splits_of(pl.Series([], dtype=pl.String), split).is_empty()
