@@ -143,7 +143,7 @@ def test_archives_are_read_in_place(s3: S3Server, bucket: str, kind: str) -> Non
     }
 
     assert found == pictures
-    obstore.put(store, f"in/z{kind}", archive(kind, pictures | {"0.jpg": b"y"}))
+    obstore.put(store, f"in/z{kind}", archive(kind, pictures | {"0.jpg": b"longer than it was"}))
     for _, fetch in reads(at, sealed, LIMITS):
         with pytest.raises(Refusal, match="was changed"):
             fetch()
