@@ -77,7 +77,7 @@ def test_an_extension_gets_the_home_of_the_group(
 def test_a_misspelt_command_is_answered_with_its_neighbour(boatseg) -> None:
     result = boatseg("tabels")
     assert result.exit_code == 2
-    assert "Did you mean tables?" in result.stderr
+    assert "Did you mean tables" in result.stderr
 
 
 def test_home_is_taken_before_and_after_the_command(boatseg, tmp_path: Path) -> None:
