@@ -8,12 +8,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from support.archives import zipped
 from support.pictures import drop
 from support.workers import seal_in_process
 
 from boatseg_core.config import Settings, load_settings
 from boatseg_core.errors import InputError
-from boatseg_core.ingest.discover import discover
+from boatseg_core.ingest.discover import Discovery, discover
 from boatseg_core.ingest.seal import seal
 from boatseg_core.lake import Lake
 
@@ -153,3 +154,31 @@ def test_concurrent_sealers_seal_every_file_once(lake: Lake, settings: Settings)
     assert files.height == 40
     assert files["path"].n_unique() == 40
     assert sum(sum(batches.values()) for batches in results) == 40
+
+
+def test_a_sealer_that_loses_the_race_seals_what_the_winner_has_not(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Archives included: their members are the winner's or the loser's, never both's."""
+    pack = {f"{i}.jpg": b"x" for i in range(3)}
+    for name in ("a.jpg", "b.jpg"):
+        drop(settings.images_folder, name, b"1")
+    drop(settings.images_folder, "a.zip", zipped(pack))
+    looks: list[int] = []
+
+    def late(*args: object, **kwargs: object) -> Discovery:
+        found = discover(*args, **kwargs)  # type: ignore[arg-type]
+        looks.append(found.new.height)
+        if len(looks) == 1:  # another process, between this one's look and its commit
+            (settings.images_folder / "b.jpg").rename(settings.paths.root / "b.jpg")
+            winner.extend(seal(lake, settings).batches.values())
+        return found
+
+    winner: list[int] = []
+    monkeypatch.setattr("boatseg_core.ingest.seal.discover", late)
+
+    mine = seal(lake, settings)
+
+    assert (winner, list(mine.batches.values())) == ([4], [1])
+    assert looks == [5, 4]  # the loser does not list again
+    assert sorted(lake.read("files")["path"]) == ["a.jpg", *(f"a.zip/{n}" for n in pack), "b.jpg"]
