@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -45,7 +46,7 @@ def row(file: LabelFile, kind: str, sha256: str, version: int, rows: int) -> dic
     }
 
 
-def frame(rows: Iterable[Annotation], file: LabelFile, sha256: str, version: int) -> pl.DataFrame:
+def frame(rows: Sequence[Annotation], file: LabelFile, sha256: str, version: int) -> pl.DataFrame:
     """Rows of ``raw_masks``, all of one file."""
     columns = list(zip(*rows, strict=True)) or [() for _ in Annotation._fields]
     schema = pl.Schema(TABLES["raw_masks"].schema)
@@ -56,5 +57,15 @@ def frame(rows: Iterable[Annotation], file: LabelFile, sha256: str, version: int
         for name, values in zip(Annotation._fields, columns, strict=True)
     }
     return pl.DataFrame(data).with_columns(
-        source_file=pl.lit(file.source), label_version=pl.lit(version), sha256=pl.lit(sha256)
+        digest=pl.Series([_digest(row) for row in rows], dtype=pl.Int64),
+        source_file=pl.lit(file.source),
+        label_version=pl.lit(version),
+        sha256=pl.lit(sha256),
     )
+
+
+def _digest(row: Annotation) -> int:
+    """Hash what a row says, wherever in its file it stands."""
+    said = (row.kind, row.width, row.height, row.category, row.crowd, row.text)
+    # 48 bits: sums over tens of thousands of rows of one image still fit int64.
+    return int.from_bytes(hashlib.blake2b(repr(said).encode(), digest_size=6).digest(), "big")

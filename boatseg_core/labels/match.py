@@ -19,7 +19,10 @@ _FULL_NAME, _FILE_NAME, _FULL_STEM, _FILE_STEM = 4, 3, 2, 1
 def labels_by_file(
     lake: Lake, versions: Mapping[str, int] | None = None, *, up_to: int | None = None
 ) -> pl.DataFrame:
-    """Find the newest label version of every image name in every label file.
+    """Find the label version in force of every image name in every label file.
+
+    That is the version in which the file began to say what it says now: a file that is written
+    anew with three rows changed is a new version of three images, and of no other.
 
     Rows count once their file is in the ledger. Only narrow columns are read.
 
@@ -32,6 +35,13 @@ def labels_by_file(
         ``label_id`` (image name as labels have it), ``by_stem`` (whether its ending is missing),
         ``label_version``, ``source_file``.
     """
+    return files_and_versions(lake, versions, up_to=up_to).select(_COLUMNS)
+
+
+def files_and_versions(
+    lake: Lake, versions: Mapping[str, int] | None = None, *, up_to: int | None = None
+) -> pl.DataFrame:
+    """Like :func:`labels_by_file`, with the ``last_version`` of each file that has the image."""
     pins = versions or {}
     file_name = pl.col("path").str.extract(r"([^/\\]+)$")  # in homes older than source_file
     ledger = lake.scan("label_files", pins.get("label_files")).select(
@@ -40,18 +50,34 @@ def labels_by_file(
     rows = lake.scan("raw_masks", pins.get("raw_masks"))
     if up_to is not None:
         rows = rows.filter(pl.col("label_version") <= up_to)
-    return (
+    by = ["label_id", "by_stem", "source_file"]
+    said = (
         rows.select(
             pl.col("image_id").alias("label_id"),
             pl.col("by_stem").fill_null(False),
             "label_version",
             "source_file",
+            "digest",
         )
-        .unique()
         .join(ledger.unique(), on=["label_version", "source_file"], how="semi")
-        .group_by("label_id", "by_stem", "source_file")
-        .agg(pl.col("label_version").max())
-        .select(_COLUMNS)
+        .group_by(*by, "label_version")
+        .agg(
+            # A sum does not depend on the order of rows; rows of older homes have no digest.
+            digest=pl.when(pl.col("digest").null_count() == 0).then(pl.col("digest").sum()),
+            rows=pl.len(),
+        )
+        .sort("label_version")
+    )
+    same = [
+        pl.col(c) == pl.col(c).shift(1).over(by, order_by="label_version")
+        for c in ("digest", "rows")
+    ]
+    begun = pl.when(~pl.all_horizontal(same).fill_null(False)).then("label_version")
+    return (
+        said.with_columns(begun=begun)
+        .group_by(by)
+        .agg(pl.col("begun").max(), last_version=pl.col("label_version").max())
+        .rename({"begun": "label_version"})
         .collect()
     )
 

@@ -271,6 +271,7 @@ _SPECS = (
             Column("category", _STR, "Category in the label file, where it has any."),
             Column("crowd", _BOOL, "Whether the row marks a crowd of objects (COCO's iscrowd)."),
             Column("sha256", _STR, "SHA-256 of the label file, in hexadecimal."),
+            Column("digest", _I64, "48-bit hash of what the row says, for finding changed rows."),
         ),
     ),
     TableSpec(

@@ -9,10 +9,11 @@ import polars as pl
 import pyarrow.dataset as ds
 
 from boatseg_core.errors import InputError
-from boatseg_core.labels.match import candidates, known_images, labels_by_file, match, newest
+from boatseg_core.labels.match import candidates, files_and_versions, known_images, match, newest
 from boatseg_core.labels.rows import LabelKey, MaskRow
 from boatseg_core.lake import Lake
 
+_KEY_AND_LAST = (*LabelKey._fields, "last_version")
 _WINDOW = 20_000  # rows in memory at once
 
 
@@ -65,7 +66,8 @@ def choose(lake: Lake, *, split: str = "", version: int | None = None) -> dict[L
     Raises:
         InputError: There are no labels, or no image of the split.
     """
-    labels = newest(labels_by_file(lake, up_to=version))
+    by_file = files_and_versions(lake, up_to=version)
+    labels = newest(by_file)
     if labels.is_empty():
         at = "" if version is None else f" up to version {version}"
         raise InputError(f"there are no labels{at} in {lake.root}: put a label file into landing")
@@ -99,7 +101,9 @@ def choose(lake: Lake, *, split: str = "", version: int | None = None) -> dict[L
         could_be = candidates(known, labels, known).select(by)
         waiting = labels.join(could_be, on=by, how="anti")
         found |= _without_image(lake, waiting)
-    return found
+    # What a label says began with one version; its file's last one has it in its newest order.
+    last = {LabelKey(*row[:4]): row[4] for row in by_file.select(_KEY_AND_LAST).iter_rows()}
+    return {key._replace(label_version=last[key]): image for key, image in found.items()}
 
 
 def rows_of(

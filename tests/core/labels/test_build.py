@@ -289,3 +289,50 @@ def test_real_labels_equal_an_independent_decoder(
         columns, rows = np.nonzero(decode_mask(row["mask"]).T)  # type: ignore[arg-type]
         assert set((columns * 768 + rows).tolist()) == covered
     assert orphans(lake).is_empty()
+
+
+def test_a_file_written_anew_is_newer_only_where_it_says_something_else(
+    lake: Lake, settings: Settings
+) -> None:
+    for number in range(4):
+        images(lake, f"b{number}", {f"{number}-{i}.jpg": (4, 3) for i in range(3)})
+    rows = {f"{n}-{i}.jpg": ["1 2", "9 1"] for n in range(4) for i in range(3)}
+
+    def write(at: int) -> None:
+        labels(lake, settings, "".join(f"{k},{c}\n" for k, v in rows.items() for c in v), at=at)
+
+    def build() -> list[str]:
+        stale = stale_batches(lake)
+        for batch in stale:
+            rasterize_batch(lake, batch, settings)
+        return stale
+
+    write(1000)
+    assert build() == ["b0", "b1", "b2", "b3"]
+    rows["2-1.jpg"][1] = "8 1"
+    write(2000)
+    assert build() == ["b2"]
+    rows["1-0.jpg"] = ["9 1", "1 2"]  # in another order
+    rows["1-1.jpg"].append("9 1")  # twice the same: a row more
+    write(3000)
+    assert build() == ["b1"]
+    found = {n: m["label_version"] for b in range(4) for n, m in masks(lake, f"b{b}").items()}
+    assert found == dict.fromkeys(rows, 1) | {"2-1.jpg": 2, "1-1.jpg": 3}
+    rows["2-1.jpg"][1] = "9 1"  # and back to what it was
+    write(4000)
+    assert build() == ["b2"]
+    assert masks(lake, "b2")["2-1.jpg"]["label_version"] == 4
+
+
+def test_a_correction_outlives_changes_elsewhere_in_the_first_file(
+    lake: Lake, settings: Settings
+) -> None:
+    images(lake, "b1", {"a.jpg": (4, 3), "b.jpg": (4, 3)})
+    labels(lake, settings, "a.jpg,1 2\nb.jpg,1 2\n", at=1000)
+    labels(lake, settings, "a.jpg,1 5\n", name="correction.csv", at=2000)
+    labels(lake, settings, "a.jpg,1 2\nb.jpg,1 3\n", at=3000)
+    rasterize_batch(lake, "b1", settings)
+    areas = {
+        name: (mask["boat_areas"], mask["label_version"]) for name, mask in masks(lake).items()
+    }
+    assert areas == {"a.jpg": ([5], 2), "b.jpg": ([3], 3)}

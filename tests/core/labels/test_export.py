@@ -306,3 +306,14 @@ def test_an_image_none_of_whose_rows_can_be_used_gets_no_black_picture(
     assert (done.images, done.skipped) == (0, {"not_integers": 1})
     assert not (tmp_path / "out").exists()
     assert isinstance(lake.table("raw_masks").to_pyarrow_table(), pa.Table)
+
+
+def test_a_corrected_file_comes_back_in_its_newest_order(lake: Lake, settings: Settings) -> None:
+    lines = ["a.jpg,1 2", "b.jpg,3 4", "c.jpg,5 6"]
+    put(settings, "m.csv", "\n".join(["ImageId,EncodedPixels", *lines, ""]), at=1000)
+    load(lake, settings)
+    lines[0] = "a.jpg,7 1"
+    text = "\n".join(["ImageId,EncodedPixels", *lines, ""])
+    put(settings, "m.csv", text, at=2000)
+    load(lake, settings)
+    assert csv_of(lake, settings) == text
