@@ -138,6 +138,55 @@
   });
   $("filters").addEventListener("submit", (event) => event.preventDefault());
 
+  // Zoom, about a point of the picture's frame; what is drawn over the picture goes with it.
+  const frame = $("box-picture");
+  let zoom = 1, left = 0, top = 0;
+  const place = () => {
+    const { width, height } = frame.getBoundingClientRect();
+    left = Math.min(0, Math.max(width * (1 - zoom), left));
+    top = Math.min(0, Math.max(height * (1 - zoom), top));
+    const stack = frame.querySelector(".stack");
+    stack.style.transformOrigin = "0 0";
+    stack.style.transform = `translate(${left}px, ${top}px) scale(${zoom})`;
+    frame.classList.toggle("zoomed", zoom > 1);
+    frame.classList.toggle("near", zoom > 3);
+    $("zoom-fit").textContent = `${Number(zoom.toFixed(1))}×`;
+    $("zoom-out").disabled = zoom <= 1;
+    $("zoom-in").disabled = zoom >= 16;
+  };
+  const zoomTo = (wanted, x, y) => {
+    const { width, height } = frame.getBoundingClientRect();
+    [x, y] = [x ?? width / 2, y ?? height / 2];
+    const next = Math.max(1, Math.min(16, wanted));
+    left = x - ((x - left) / zoom) * next;
+    top = y - ((y - top) / zoom) * next;
+    zoom = next;
+    place();
+  };
+  const fit = () => { zoom = 1; left = top = 0; place(); };
+  frame.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    const { left: x, top: y } = frame.getBoundingClientRect();
+    zoomTo(zoom * Math.exp(-event.deltaY / 400), event.clientX - x, event.clientY - y);
+  }, { passive: false });
+  let grabbed = null;
+  let moved = false;
+  frame.addEventListener("pointerdown", (event) => {
+    moved = false;
+    if (zoom > 1) grabbed = { x: event.clientX - left, y: event.clientY - top };
+  });
+  frame.addEventListener("pointermove", (event) => {
+    if (!grabbed) return;
+    [left, top] = [event.clientX - grabbed.x, event.clientY - grabbed.y];
+    moved = true;
+    place();
+  });
+  addEventListener("pointerup", () => { grabbed = null; });
+  frame.addEventListener("dragstart", (event) => event.preventDefault());
+  $("zoom-in").addEventListener("click", () => zoomTo(zoom * 1.5));
+  $("zoom-out").addEventListener("click", () => zoomTo(zoom / 1.5));
+  $("zoom-fit").addEventListener("click", fit);
+
   // Lightbox.
   const box = $("box");
   const show = (position) => {
@@ -146,6 +195,7 @@
     $("box-name").textContent = node.dataset.id;
     $("box-place").textContent = `${at + 1} of ${shown.length}`;
     $("box-picture").replaceChildren(node.querySelector(".stack").cloneNode(true));
+    fit();
     $("box-fields").replaceChildren(...[...node.querySelectorAll(".fields > div")].map((field) => field.cloneNode(true)));
     $("box-back").disabled = at === 0;
     $("box-next").disabled = at === shown.length - 1;
@@ -160,7 +210,7 @@
   $("box-close").addEventListener("click", () => box.close());
   $("box-back").addEventListener("click", () => show(at - 1));
   $("box-next").addEventListener("click", () => show(at + 1));
-  $("box-picture").addEventListener("click", () => box.close());
+  frame.addEventListener("click", () => { if (zoom === 1 && !moved) box.close(); });
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -170,6 +220,9 @@
         event.preventDefault();
         show(at + step);
       }
+      if (event.key === "+" || event.key === "=") zoomTo(zoom * 1.5);
+      if (event.key === "-") zoomTo(zoom / 1.5);
+      if (event.key === "0") fit();
     }
     if (event.target.matches("input[type=search], input[type=number], select")) return;
     if (event.key === "/" && !box.open) {

@@ -108,6 +108,7 @@ def render_page(
         modes=_mode_inputs(modes),
         legend=_legend(modes, class_name, unlabelled=body.unlabelled),
         cards="\n".join(body.items),
+        empty=" data-empty" if not body.items else "",
         data=_json(data),
     )
 
@@ -262,7 +263,10 @@ def _note(body: _Body, max_bytes: int) -> str:
             f"keep this page under {max_bytes / 1e6:g} MB. Ask for fewer to see them all."
         )
     elif not body.items:
-        text = "There are no pictures to show."
+        text = (
+            "There are no pictures to show: no row was selected. Loosen the WHERE of the query, or "
+            "see with <code>boatseg tables</code> which tables have rows."
+        )
     else:
         return ""
     return f'<p class="note" role="note">{text}</p>'

@@ -42,11 +42,13 @@ class Page:
         return save_page(Path(path), self.html)
 
     def _repr_html_(self) -> str:
+        # Whatever encoding the notebook is taken for, the script has to stay the one of its hash.
+        page = html.escape(self.html, quote=True).encode("ascii", "xmlcharrefreplace").decode()
         # The sandbox gives the page an origin of its own: it cannot reach into the notebook.
         return (
             f'<iframe title="{html.escape(self.title, quote=True)}" sandbox="allow-scripts" '
             f'style="width:100%;height:{_HEIGHT}px;border:0;border-radius:8px" loading="lazy" '
-            f'srcdoc="{html.escape(self.html, quote=True)}"></iframe>'
+            f'srcdoc="{page}"></iframe>'
         )
 
     def __repr__(self) -> str:

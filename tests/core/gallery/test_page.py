@@ -214,7 +214,7 @@ def test_pictures_are_embedded_as_large_as_fits() -> None:
 
 def test_an_empty_gallery_says_so() -> None:
     page = render_page("Nothing", [])
-    assert "There are no pictures to show." in page
+    assert "There are no pictures to show: no row was selected." in page
     assert data_of(page) == {"columns": [], "rows": []}
 
 
