@@ -6,6 +6,7 @@ that was cut off is taken up where it stopped.
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,8 @@ def ingest(once: bool, watch: bool, every: float) -> None:
         from boatseg_core.cli.ingest_watch import Watch
 
         Watch(lake, settings, every).run()
+        # Whoever was asked twice to end is ending: that is no moment for a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         return
     from boatseg_core.cli.ingest_report import explain, summarise
 

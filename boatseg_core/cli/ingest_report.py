@@ -35,19 +35,20 @@ def summarise(
         lines["labels"] = f"nothing new ({screen.counted(labels.skipped, 'file')} known)"
     if totals.batches:
         lines |= _say_batches(settings, sealed, totals)
-        lines["time"] = f"{seconds:.1f} s ({totals.images / seconds:,.0f} images/s)"
+        rate = f"{totals.images / seconds:,.0f} images/s" if totals.images else ""
+        lines["time"] = f"{seconds:.1f} s" + _tail(rate)
     width = max(map(len, lines))
     for name, text in lines.items():
         screen.say_pair(name.ljust(width), text)
 
 
 def _say_batches(settings: Settings, sealed: Sealed, totals: Totals) -> dict[str, str]:
-    read = f"{totals.images:,} read ({screen.size(totals.bytes_read)})"
-    lines = {
-        "batches": f"{len(totals.batches):,} built, {len(sealed.batches):,} of them new",
-        "images": f"{read}, {len(totals.refused):,} quarantined",
-    }
+    built = f"{len(totals.batches):,} built, {len(sealed.batches):,} of them new"
+    lines = {"batches": built}
     # A batch that only has new labels is neither read nor judged.
+    if totals.images or totals.refused:
+        read = f"{totals.images:,} read ({screen.size(totals.bytes_read)})"
+        lines["images"] = f"{read}, {len(totals.refused):,} quarantined"
     if totals.judged or totals.images:
         passed = f"{totals.passed:,} of {totals.judged:,} passed"
         lines["quality"] = passed + _tail(totals.say("unmet"))

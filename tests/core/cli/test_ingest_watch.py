@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 from support.pictures import drop, encoded, texture
+from support.s3 import S3Server
 
 from boatseg_core.cli.ingest_steps import STEPS, steps_for
 from boatseg_core.cli.ingest_watch import Watch
 from boatseg_core.config import load_settings
 from boatseg_core.dataset.differences import CRITERIA, GOLD, LABELS, SPLIT
-from boatseg_core.dataset.staleness import INCOMPLETE
+from boatseg_core.dataset.staleness import INCOMPLETE, Memory, all_reasons
 from boatseg_core.errors import InputError
 from boatseg_core.lake import Lake
 
@@ -164,6 +165,34 @@ def test_a_batch_that_fails_waits_and_holds_up_no_other(
     monkeypatch.setattr(time, "monotonic", lambda clock=time.monotonic: clock() + 11)
     watch.look()
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_bucket_is_watched_with_the_tables_in_another(
+    s3: S3Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket = s3.bucket()
+    store = s3.store(bucket)
+    settings = load_settings(
+        home=tmp_path / "home",
+        landing={"settle_seconds": 0, "images": f"s3://{bucket}/in"},
+        lake_uri=f"s3://{bucket}/lake",
+        storage_options=s3.storage_options | {"aws_conditional_put": "etag"},
+    )
+    settings.paths.create()
+    store.put("in/a.jpg", encoded(texture(1)))
+    (settings.paths.landing / "labels.csv").write_text("ImageId,EncodedPixels\na.jpg,1 3\n")
+    watch = Watch(Lake.from_settings(settings), settings, 0.1)
+    watch.look()
+    lines = capsys.readouterr().out.splitlines()
+    assert "1 of 1 file read, 1 passed, 1 in gold" in lines[-1]
+    watch.look()
+    assert not capsys.readouterr().out
+
+    store.put("in/b.jpg", encoded(texture(2)))
+    store.put("in/copy.jpg", encoded(texture(1)))
+    watch.look()
+    assert "2 of 2 files read, 1 passed, 0 in gold" in capsys.readouterr().out
+    assert all_reasons(watch.lake, settings) == Memory().look(watch.lake, settings) == {}
 
 
 def test_once_and_watch_exclude_each_other(boatseg) -> None:
