@@ -70,8 +70,12 @@ _TIME = pa.timestamp("us", tz="UTC")
 
 _IMAGE_ID = Column("image_id", _STR, "The image's name: its path below the landing folder.")
 _BATCH_ID = Column("batch_id", _STR, "Sealed batch the image belongs to; the Dagster partition.")
-_SOURCE = Column("source", _STR, "Landing folder: 'landing' for the home's own, else its path.")
-_PATH = Column("path", _STR, "Path of the file below its source.")
+_SOURCE = Column(
+    "source", _STR, "Landing folder: 'landing' for the home's own, else its path or URI."
+)
+_PATH = Column(
+    "path", _STR, "Path of the file below its source; of an archive's member, with its name in it."
+)
 _SIZE = Column("size_bytes", _I64, "Size of the file in bytes.")
 _SHA = Column("sha256", _STR, "SHA-256 of the file's bytes, in hexadecimal.")
 _LABEL_VERSION = Column(
@@ -191,9 +195,9 @@ _SPECS = (
             _BATCH_ID,
             Column("reason", _STR, "Short machine-readable reason, for example truncated."),
             Column("message", _STR, "The reason in a sentence."),
-            _SHA,
+            Column("sha256", _STR, "SHA-256 of the file's bytes; null if not all were read."),
             _SIZE,
-            Column("head", _BIN, "The first 64 bytes of the file."),
+            Column("head", _BIN, "The first bytes of the file, at most 64, if any were read."),
             Column("quarantined_at", _TIME, "When the file was refused."),
         ),
         ("batch_id",),
