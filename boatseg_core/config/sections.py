@@ -317,6 +317,11 @@ class Train(Section):
     loss: Literal["bce_dice", "focal_dice", "lovasz", "tversky"] = setting(
         "bce_dice", "", "What the training minimises."
     )
+    augment: Literal["light", "strong"] = setting(
+        "light",
+        "",
+        "light: symmetries, light, colour, haze; strong: also any angle, scale, blur and JPEG.",
+    )
     accumulate: int = setting(
         1, "batches", "Batches whose gradients are summed before one step.", ge=1
     )

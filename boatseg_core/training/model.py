@@ -15,6 +15,7 @@ from torch import Tensor, nn  # noqa: TID253
 
 from boatseg_core.metrics.iou import IouAccumulator
 from boatseg_core.training.augment import augment
+from boatseg_core.training.augment_strong import strengthen
 from boatseg_core.training.data import CropBatch, WholeBatch
 from boatseg_core.training.losses import build_loss
 
@@ -123,7 +124,10 @@ class Segmenter(pl.LightningModule):
         """Augment, predict, compare."""
         if self._generator is None or self._generator.device != batch.images.device:
             self._generator = torch.Generator(batch.images.device).manual_seed(self._train.seed)
-        images, masks = augment(prepare(batch.images), batch.masks, self._generator)
+        images, masks = prepare(batch.images), batch.masks
+        if self._train.augment == "strong":
+            images, masks = strengthen(images, masks, self._generator)
+        images, masks = augment(images, masks, self._generator)
         logits = self._crops(images.contiguous(memory_format=torch.channels_last))
         loss: Tensor = self.loss(logits, masks)
         self.train_tally.add(pixel_counts(logits.detach(), masks, self.cut), loss)

@@ -95,3 +95,28 @@ def test_prepare_scales_bytes_and_leaves_floats():
     assert found.dtype == torch.float32 and found.flatten().tolist() == [0, 1]
     image = torch.rand(1, 3, 2, 2)
     assert prepare(image) is image
+
+
+def test_settings_choose_augmentation_and_compiling(monkeypatch):
+    from torch import nn
+
+    from boatseg_core.training import model as module
+
+    called = []
+    monkeypatch.setattr(torch, "compile", lambda forward: called.append("compile") or forward)
+    strengthen = module.strengthen
+    monkeypatch.setattr(
+        module, "strengthen", lambda *args: called.append("strong") or strengthen(*args)
+    )
+    batch = CropBatch(
+        torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.zeros(2, 1, 32, 32), ["a", "b"]
+    )
+    for options, expected in (
+        ({}, []),
+        ({"compile": True, "augment": "strong"}, ["compile", "strong"]),
+    ):
+        called.clear()
+        segmenter = Segmenter(nn.Conv2d(3, 1, 1), Train(**options), 4, 0.5)
+        assert torch.isfinite(segmenter.training_step(batch, 0))
+        assert called == expected
+        assert list(segmenter.state_dict()) == ["network.weight", "network.bias"]
