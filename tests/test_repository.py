@@ -178,7 +178,9 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
 
 def test_every_dependency_says_why() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    blocks = re.findall(r"^(?:dependencies|kaggle|dev) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(
+        r"^(?:dependencies|kaggle|dev) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL
+    )
     assert len(blocks) == 3
     lines = [line.strip() for block in blocks for line in block.splitlines()]
     entries = [(before, line) for before, line in zip(["", *lines], lines, strict=False)]
@@ -237,7 +239,7 @@ def test_package_data_reaches_the_wheel() -> None:
     """What lies beside the code and is read at run time is named in package-data."""
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]
-    compiled = {".c", ".so", ".pyd"}  # setup.py's, which puts the one into the sdist, the other here
+    compiled = {".c", ".so", ".pyd"}  # setup.py's business
     for package in PACKAGES:
         folder = ROOT / package
         shipped = {path for pattern in patterns[package] for path in folder.glob(pattern)}
