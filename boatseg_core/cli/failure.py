@@ -37,6 +37,12 @@ def reported() -> Iterator[None]:
         forget_stdout()
         sys.exit(PIPE_CLOSED)
     except OSError as error:
+        if ".parquet" in str(error):  # of a table: nothing else is stored so
+            first = str(error).splitlines()[0]
+            say_error(
+                f"a table cannot be read: {first}; `boatseg lake doctor` says what is damaged"
+            )
+            sys.exit(FAILED)
         if error.errno not in _DISK:
             raise
         where = f" ({error.filename})" if error.filename else ""

@@ -84,6 +84,7 @@ def commit(
 
     Raises:
         Lost: ``removes`` said so, or every attempt was lost.
+        LakeError: The newest log entry is empty.
     """
     for attempt in range(attempts):
         version = table.version()
@@ -94,6 +95,13 @@ def commit(
                 return None
             properties = given
         gone = [] if removes is None else removes(table)
+        if files.is_empty(log_entry(name, version)):
+            # delta-rs takes it for a version that changed nothing. Built upon, what it held would
+            # be lost for good.
+            raise LakeError(
+                f"version {version} in the log of table {name} is empty, as a loss of power leaves "
+                "it: run `boatseg lake doctor --repair`, then this again"
+            )
         with suppress(FileNotFoundError):  # cleaned away: a checkpoint stands for it
             files.sync([log_entry(name, version)])
         try:

@@ -69,6 +69,9 @@ class Files(Protocol):
             FileNotFoundError: It is not there.
         """
 
+    def is_empty(self, path: str) -> bool:
+        """Whether a file is there and a loss of power has left it without its bytes."""
+
     def source(self, path: str) -> Any:
         """Something that pyarrow's Parquet reader opens."""
 
@@ -148,6 +151,13 @@ class LocalFiles:
     def read(self, path: str) -> bytes:
         """All of a file."""
         return (self.root / path).read_bytes()
+
+    def is_empty(self, path: str) -> bool:
+        """Whether a file is there and has no bytes."""
+        try:
+            return (self.root / path).stat().st_size == 0
+        except FileNotFoundError:
+            return False
 
     def source(self, path: str) -> Any:
         """The file's name."""
@@ -238,6 +248,10 @@ class ObjectFiles:
         import obstore
 
         return bytes(obstore.get(self.store, path).bytes())
+
+    def is_empty(self, path: str) -> bool:
+        """Never: an object is there as a whole or not at all."""
+        return False
 
     def source(self, path: str) -> Any:
         """A file object that reads ranges."""

@@ -102,7 +102,7 @@ def open_snapshots(
         The snapshots by name, and the names of all tables that there are.
 
     Raises:
-        InputError: A pinned table is none of the lake's.
+        InputError: A pinned table is none of the lake's, or a table is younger than ``at``.
         LakeError: A version does not exist.
     """
     unknown = sorted(set(versions) - set(TABLES))
@@ -113,13 +113,17 @@ def open_snapshots(
     for name in TABLES:
         if name not in versions and not lake.exists(name):
             continue
-        version = versions.get(name)
+        version, named = versions.get(name), name in words
         if version is None and at is not None:
             version = version_at(lake, name, at)
+            if version is None and named:
+                raise InputError(
+                    f"table {name} did not exist yet at {at:%Y-%m-%d %H:%M:%S}: name a later time"
+                )
             if version is None:
                 continue
         there.append(name)
-        if name in words or name in versions or _ALL.search(sql):
+        if named or name in versions or _ALL.search(sql):
             snapshots[name] = _open(lake, name, version)
     return snapshots, there
 

@@ -16,7 +16,14 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from boatseg_core.errors import LakeError, LostRace
 from boatseg_core.lake.arrow import open_dataset
-from boatseg_core.lake.commit import Lost, checkpoint_when_due, commit, files_of_batch, log_entry, settle
+from boatseg_core.lake.commit import (
+    Lost,
+    checkpoint_when_due,
+    commit,
+    files_of_batch,
+    log_entry,
+    settle,
+)
 from boatseg_core.lake.evolve import add_missing_columns, missing_columns
 from boatseg_core.lake.files import Files, open_files
 from boatseg_core.lake.parts import write_parts
@@ -98,7 +105,11 @@ class Lake:
             ) from error
         except DeltaError as error:
             at = "" if version is None else f" at version {version}"
-            raise LakeError(f"table {name}{at} in {self.root} cannot be opened: {error}") from error
+            reason = str(error).splitlines()[0]
+            raise LakeError(
+                f"table {name}{at} in {self.root} cannot be opened: {reason}; `boatseg lake "
+                "doctor` says what is damaged"
+            ) from error
 
     def version(self, name: str) -> int | None:
         """Newest Delta version of a table; ``None`` before it was created."""

@@ -187,7 +187,7 @@ def test_a_log_broken_in_the_middle_is_rewound_only_when_that_is_asked_for(
     expected = contents(home)
     entries = sorted((home / "lake" / table / "_delta_log").glob("*.json"))
     middle = entries[len(entries) // 2]
-    middle.unlink() if how == "gap" else middle.write_bytes(b"")
+    middle.unlink() if how == "gap" else middle.write_bytes(middle.read_bytes()[:-30])
 
     before = sorted((home / "lake").rglob("*"))
     code, report = findings(capsys, home, "--repair")
@@ -200,6 +200,67 @@ def test_a_log_broken_in_the_middle_is_rewound_only_when_that_is_asked_for(
     code, report = findings(capsys, home, "--deep")
     assert code == 0, report
     assert differences(expected, contents(home)) == []
+
+
+def test_nothing_is_built_upon_an_empty_version(
+    whole: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """delta-rs would, as if it had changed nothing."""
+    empty_commit(home, "raw_images")
+    fill(home, 2, seed=1)
+    assert boatseg(home, "ingest") == 1
+    assert "doctor --repair" in capsys.readouterr().err
+    assert newest_entry(home, "raw_images").stat().st_size == 0
+
+
+@pytest.mark.parametrize("table", ["files", "raw_images", "gold_dataset"])
+def test_an_empty_version_that_others_built_upon_is_filled_and_its_rows_come_back(
+    whole: Path, home: Path, table: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(home, 6, seed=1)
+    (home / "landing" / "labels-1.csv").unlink()
+    assert boatseg(home, "ingest") == 0
+    expected = contents(home)
+    sorted((home / "lake" / table / "_delta_log").glob("*.json"))[1].write_bytes(b"")
+
+    _, report = findings(capsys, home, "--repair")
+    assert report["repaired"][0]["kind"] == "torn_commit"
+    assert boatseg(home, "ingest") == 0
+    code, report = findings(capsys, home, "--deep")
+    assert code == 0, report
+    assert differences(expected, contents(home)) == []
+
+
+def test_an_empty_version_whose_files_were_replaced_later_is_not_passed_over(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake = lake_of(home)
+    batch = min(lake.counts("gold_dataset"))
+    rows = lake.scan("gold_dataset").filter(batch_id=batch).collect()
+    lake.replace_batch("gold_dataset", batch, rows)
+    lake.replace_batch("gold_dataset", batch, rows)
+    newest = newest_entry(home, "gold_dataset")
+    before = newest.with_name(f"{int(newest.stem) - 1:020d}.json")
+    before.write_bytes(b"")
+    # the first file is back, beside the third
+    assert lake_of(home).counts("gold_dataset")[batch] == 2 * rows.height
+    code, report = findings(capsys, home)
+    assert code == 3
+    assert [f["remedy"] for f in report["findings"]] == ["rewind"]
+    findings(capsys, home, "--rewind")
+    assert boatseg(home, "ingest") == 0
+    assert lake_of(home).counts("gold_dataset")[batch] == rows.height
+
+
+def test_a_table_that_cannot_be_read_ends_in_a_sentence(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing_file(home, "gold_dataset")
+    assert boatseg(home, "status") == 1
+    assert "boatseg lake doctor" in capsys.readouterr().err
+    truncated_commit(home, "gold_dataset")
+    assert boatseg(home, "status") == 1
+    assert "boatseg lake doctor" in capsys.readouterr().err
 
 
 def test_rows_that_fell_out_of_the_ledger_are_not_sealed_again(

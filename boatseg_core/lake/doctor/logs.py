@@ -16,7 +16,7 @@ from boatseg_core.lake.store import Lake
 
 _REWIND = (
     "Restore the file from a backup; or run `boatseg lake doctor --rewind`, which sets aside this "
-    "and every later version (kept below _doctor) and goes on from version {before}: what is "
+    "and every later version (kept below _doctor) and takes the table to version {before}: what is "
     "missing then is read again from its source by `boatseg ingest`."
 )
 
@@ -80,14 +80,56 @@ def _entries(files: Files, log: Log, base: int, first: int) -> Iterator[Finding]
                 version,
             )
             continue
+        empty = entry is not None and entry.size == 0 and 0 < version < newest
+        if empty and not _built_upon(files, log, version):
+            yield _silent(log, why, paths, version)
+            continue
         yield _broken(log, kind, why, paths, version, newest)
         return  # what comes after cannot be replayed, whole or not
+
+
+def _silent(log: Log, why: str, paths: tuple[str, ...], version: int) -> Finding:
+    return Finding(
+        log.name,
+        "torn_commit",
+        why,
+        "delta-rs takes it for a version that changed nothing, and later versions were built on "
+        "that: what it committed is not in the table.",
+        "safe",
+        "It is set aside, and an entry that says so takes its place; what is missing is built "
+        "again by the next `boatseg ingest`.",
+        paths,
+        version,
+    )
+
+
+def _built_upon(files: Files, log: Log, version: int) -> bool:
+    """Whether a later entry removes a file that none is known to have added.
+
+    Then the damaged entry was whole when the later one was written, and without it files that it
+    replaced would be in the table beside those that replaced it.
+    """
+    if log.checkpoints and min(log.checkpoints) <= version:
+        return True  # which files were there before would have to be read from a checkpoint
+    added: set[str] = set()
+    removed: set[str] = set()
+    for number in sorted(log.entries):
+        if number == version:
+            continue
+        try:
+            actions = read_actions(files, log.name, number)
+        except Torn:
+            return True
+        added |= {action["add"]["path"] for action in actions if "add" in action}
+        if number > version:
+            removed |= {action["remove"]["path"] for action in actions if "remove" in action}
+    return not removed <= added
 
 
 def _broken(
     log: Log, kind: Kind, why: str, paths: tuple[str, ...], version: int, newest: int
 ) -> Finding:
-    consequence = "The table cannot be opened, neither to read nor to write."
+    consequence = "The table cannot be opened, or not be written to."
     if version == 0:
         advice = (
             "The table holds nothing before it: run `boatseg lake doctor --rewind` to set its log "
@@ -114,7 +156,7 @@ def _broken(
             consequence,
             "safe",
             "It is the newest version, which a loss of power can tear and whose writer was not "
-            f"told of it: it is set aside, and version {version - 1} is the newest again.",
+            f"told of it: it is set aside, and the table is as it was at version {version - 1}.",
             paths,
             version,
         )

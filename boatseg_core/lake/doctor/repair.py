@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import RemoveAction
 
 from boatseg_core.errors import LakeError
-from boatseg_core.lake.commit import Lost, active_files, checkpoint, commit
+from boatseg_core.lake.commit import Lost, active_files, checkpoint, commit, log_entry
 from boatseg_core.lake.doctor.finding import Finding
 from boatseg_core.lake.log import list_log, transactions
 from boatseg_core.lake.store import Lake
@@ -66,6 +67,8 @@ def repair(lake: Lake, findings: Sequence[Finding], *, rewind: bool = False) -> 
 
 def _one(lake: Lake, finding: Finding, folder: str) -> Repaired:
     match finding.kind:
+        case "torn_commit" if _is_followed(lake, finding) and finding.remedy == "safe":
+            return _say_empty(lake, finding, folder)
         case "torn_commit" | "gap":
             return _rewind(lake, finding, folder)
         case "bad_checkpoint":
@@ -89,8 +92,41 @@ def _aside(lake: Lake, paths: Sequence[str], folder: str) -> tuple[str, ...]:
     return tuple(moved)
 
 
+def _is_followed(lake: Lake, finding: Finding) -> bool:
+    entries = list_log(lake.files, finding.table).entries
+    return finding.version is not None and finding.version < max(entries, default=-1)
+
+
+def _say_empty(lake: Lake, finding: Finding, folder: str) -> Repaired:
+    """Put a version that says that it changed nothing in place of one that is empty."""
+    (path,) = finding.paths
+    assert finding.version is not None
+    kept = f"{folder}/{path}"
+    lake.files.write(kept, lake.files.read(path))
+    _fill(lake, finding.table, [finding.version, list_log(lake.files, finding.table).newest + 1])
+    return Repaired(finding, "a version that changes nothing took its place", (kept,))
+
+
+def _fill(lake: Lake, name: str, versions: Sequence[int]) -> None:
+    """Write versions that change nothing.
+
+    No number is ever given to other rows: whoever remembers what a version held would be wrong.
+    """
+    for version in versions:
+        info = {
+            "timestamp": int(time.time() * 1000),
+            "operation": "REPAIR",
+            "operationParameters": {},
+        }
+        line = json.dumps({"commitInfo": info}).encode() + b"\n"
+        lake.files.write(log_entry(name, version), line)
+
+
 def _rewind(lake: Lake, finding: Finding, folder: str) -> Repaired:
-    """Set aside a version and all later ones, the newest first: the rest is always a whole log."""
+    """Set aside a version and all later ones, the newest first: the rest is always a whole log.
+
+    Versions that change nothing take their places.
+    """
     assert finding.version is not None
     log = list_log(lake.files, finding.table)
     paths = [
@@ -106,10 +142,13 @@ def _rewind(lake: Lake, finding: Finding, folder: str) -> Repaired:
         raise Lost("the log has grown since it was looked at")
     if log.pointer is not None and any("checkpoint" in path for path in paths):
         paths.insert(0, log.pointer.path)
+    newest = log.newest
     moved = _aside(lake, paths, folder)
     if finding.version == 0:
         return Repaired(finding, "set aside; the table is created by its next writer", moved)
-    return Repaired(finding, f"version {finding.version - 1} is the newest again", moved)
+    _fill(lake, finding.table, range(finding.version, newest + 2))
+    done = f"set aside; the table is as it was at version {finding.version - 1}"
+    return Repaired(finding, done, moved)
 
 
 def _checkpoint(lake: Lake, finding: Finding, folder: str) -> Repaired:
