@@ -97,7 +97,7 @@ def explain(
         screen.note(f"{kept} kept from an earlier run: the file is gone or was changed since")
     if not found.listed:
         screen.note(
-            f"there are no images in {settings.images_folder}: put some there, or name their "
+            f"there are no images in {settings.images_location}: put some there, or name their "
             "folder with landing.images; `boatseg demo` brings its own"
         )
     elif not totals.batches and not found.unsettled:

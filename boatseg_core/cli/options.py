@@ -90,7 +90,7 @@ def nothing_here(settings: Settings) -> str:
     """Say what to do first in an empty home."""
     return (
         f"nothing here yet ({settings.lake_root} has no tables): run `boatseg demo`, or put images "
-        f"into {settings.images_folder} and run `boatseg ingest`"
+        f"into {settings.images_location} and run `boatseg ingest`"
     )
 
 
