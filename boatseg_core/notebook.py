@@ -94,10 +94,11 @@ class OpenHome:
         Returns:
             The page, which a notebook shows; ``.save("page.html")`` keeps it.
         """
-        frame = self.sql(query, **options).polars()
+        answer = self.sql(query, **options)
+        frame = answer.polars()
         return Page.of(
             title or ("Labelled images" if query is LABELLED else query),
-            cards_from_frame(frame),
+            cards_from_frame(frame, scored="predictions" in answer.versions),
             class_name=self.settings.labels.class_name,
             count=frame.height,
             size=size,

@@ -53,11 +53,12 @@ def gallery(query: str | None, out: Path | None, title: str | None) -> None:
                     "there are neither predictions nor labelled images to show: name what to show "
                     'in SQL, such as "select image_id, image from raw_images limit 50"'
                 )
-            frame = read(ask(lake, query or _LABELLED))
+            answer = ask(lake, query or _LABELLED)
+            frame = read(answer)
             page = write_page(
                 path,
                 title or query or "Labelled images",
-                cards_from_frame(frame),
+                cards_from_frame(frame, scored="predictions" in answer.versions),
                 class_name=noun,
                 count=frame.height,
             )

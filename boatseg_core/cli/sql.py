@@ -133,7 +133,7 @@ def sql(
         from boatseg_core.gallery.query import cards_from_frame
 
         path = output or settings.paths.reports / "sql.html"
-        cards = cards_from_frame(frame)
+        cards = cards_from_frame(frame, scored="predictions" in answer.versions)
         noun = settings.labels.class_name
         with screen.err().status("drawing"):
             page = write_page(path, query, cards, class_name=noun, count=frame.height)

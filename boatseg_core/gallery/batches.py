@@ -46,7 +46,7 @@ def write_batch_page(
     page = write_page(
         folder / f"{batch_id}.html",
         f"Batch {batch_id}",
-        cards_from_frame(frame),
+        cards_from_frame(frame, scored=False),
         summary=_summary(index),
         class_name=class_name,
         count=frame.height,

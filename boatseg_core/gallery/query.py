@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,10 +21,11 @@ IMAGE_ID, IMAGE, TRUTH, PREDICTION = "image_id", "image", "mask", "boat_rles"
 
 # Bulky or of no use below a picture.
 _SILENT = {IMAGE_ID, "boat_boxes", "boat_areas", PREDICTION, "mask_format"}
+_RUNS = re.compile(r"boat_rles(_\d+)?")
 _TRANSPOSED = range(5, 9)  # EXIF orientations that swap width and height
 
 
-def cards_from_frame(frame: pl.DataFrame) -> Iterator[Card]:
+def cards_from_frame(frame: pl.DataFrame, *, scored: bool = True) -> Iterator[Card]:
     """Turn rows into cards, one at a time.
 
     Args:
@@ -31,6 +33,8 @@ def cards_from_frame(frame: pl.DataFrame) -> Iterator[Card]:
             (mask picture of the truth), ``boat_rles`` (list of run-length strings, the
             prediction). Every other column that is not binary is printed below the picture, and
             an ``iou`` is added where both masks are there.
+        scored: Whether the rows can hold predictions. Labels have ``boat_rles``, too: in rows of a
+            query that names no table of predictions, they are the truth once more.
 
     Returns:
         Cards in the order of the rows.
@@ -47,15 +51,29 @@ def cards_from_frame(frame: pl.DataFrame) -> Iterator[Card]:
         )
     if frame.schema.get(TRUTH, pl.Binary) != pl.Binary:
         raise InputError(f"the column {TRUTH} has to hold mask pictures, not {frame.schema[TRUTH]}")
-    if frame.schema.get(PREDICTION, pl.List(pl.String)) != pl.List(pl.String):
+    prediction = _prediction_column(frame) if scored else None
+    if prediction is not None and frame.schema[prediction] != pl.List(pl.String):
         raise InputError(
-            f"the column {PREDICTION} has to hold lists of run lengths, "
-            f"not {frame.schema[PREDICTION]}"
+            f"the column {prediction} has to hold lists of run lengths, "
+            f"not {frame.schema[prediction]}"
         )
-    return _cards(frame)
+    return _cards(frame, prediction)
 
 
-def _cards(frame: pl.DataFrame) -> Iterator[Card]:
+def _prediction_column(frame: pl.DataFrame) -> str | None:
+    """The run lengths of the prediction.
+
+    A join of labels and predictions with all their columns has two: those of the prediction follow
+    its scores.
+    """
+    found = [name for name in frame.columns if _RUNS.fullmatch(name)]
+    if len(found) > 1 and "boat_scores" in frame.columns:
+        scores = frame.columns.index("boat_scores")
+        found = [name for name in found if frame.columns.index(name) > scores] or found
+    return found[0] if found else None
+
+
+def _cards(frame: pl.DataFrame, runs: str | None) -> Iterator[Card]:
     fields = [
         name
         for name, kind in frame.schema.items()
@@ -66,7 +84,7 @@ def _cards(frame: pl.DataFrame) -> Iterator[Card]:
         image = row[IMAGE] or b""
         try:
             truth = None if row.get(TRUTH) is None else decode_mask(row[TRUTH])
-            prediction = _prediction(row, image, truth)
+            prediction = _prediction(row, runs, image, truth)
         except (ImageError, RleError) as error:
             raise InputError(f"{name} (row {number} of the result): {error}") from error
         if truth is not None and prediction is not None and truth.shape != prediction.shape:
@@ -81,8 +99,10 @@ def _cards(frame: pl.DataFrame) -> Iterator[Card]:
         yield Card(name, image, truth, prediction, shown)
 
 
-def _prediction(row: dict[str, Any], image: bytes, truth: BoolMask | None) -> BoolMask | None:
-    texts: list[str] | None = row.get(PREDICTION)
+def _prediction(
+    row: dict[str, Any], runs: str | None, image: bytes, truth: BoolMask | None
+) -> BoolMask | None:
+    texts: list[str] | None = None if runs is None else row[runs]
     if texts is None:
         return None
     if row.get("width") and row.get("height"):

@@ -89,7 +89,11 @@ def test_a_version_is_pinned(boatseg, home: Path) -> None:
         (["select 1", "--output", "x.xlsx"], 2, "x.xlsx has no ending that says a format: use one"),
         (["select 1", "--output", "noending"], 2, "noending has no ending that says a format"),
         (["select 1", "--at", "yesterday"], 2, "'yesterday' is not a time, such as"),
-        (["select * from files", "--at", "2001-01-01"], 2, "table files does not exist yet"),
+        (
+            ["select * from files", "--at", "2001-01-01"],
+            2,
+            "table files did not exist yet at 2001-01-01",
+        ),
         (["select split from gold_dataset", "--format", "pictures"], 2, "needs the column image"),
     ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from support.pictures import encoded
 
 from boatseg_core.errors import InputError
 from boatseg_core.gallery.page import render_page
@@ -113,3 +114,20 @@ def test_what_cannot_be_drawn_is_named(columns: dict[str, object], words: str) -
     data = pl.DataFrame(columns, strict=False)
     with pytest.raises(InputError, match=words):
         list(cards_from_frame(data))
+
+
+def test_run_lengths_of_labels_are_no_prediction() -> None:
+    """`SELECT * FROM gold_dataset` has boat_rles, too: they would be a prediction without fault."""
+    picture = encoded(np.zeros((4, 4, 3), np.uint8), "PNG")
+    mask = encode_mask(np.eye(4, dtype=np.bool_))
+    row = {"image": [picture], "mask": [mask], "boat_rles": [["1 2"]], "boat_scores": [[0.5]]}
+    labels = pl.DataFrame(row).drop("boat_scores")
+
+    (card,) = cards_from_frame(labels, scored=False)
+    assert card.prediction is None and card.truth is not None and "iou" not in card.fields
+    # Both, as a join of all columns has them: what follows the scores is the prediction's.
+    both = pl.DataFrame(row | {"boat_rles_2": [["1 3"]]})
+    (card,) = cards_from_frame(both)
+    assert card.prediction is not None and card.prediction.sum() == 3
+    (card,) = cards_from_frame(both.select("image", "boat_scores", "boat_rles", "boat_rles_2"))
+    assert card.prediction is not None and card.prediction.sum() == 2

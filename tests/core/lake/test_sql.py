@@ -174,7 +174,7 @@ def test_tables_are_read_as_they_were_at_a_time(tmp_path: Path) -> None:
     # One table by its number, the others by the time.
     assert query(lake, count, at=between, versions={"gold_dataset": newer}).item() == 5
     for at, table in ((before, "gold_dataset"), (between, "promotions")):
-        with pytest.raises(InputError, match=f"{table} does not exist yet"):
+        with pytest.raises(InputError, match=f"{table} did not exist yet at 20"):
             query(lake, f"select * from {table}", at=at)
 
 
