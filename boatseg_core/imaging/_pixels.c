@@ -48,6 +48,9 @@ typedef struct {
     uint64_t laplacian_square;
     uint64_t saturation;                  /* of the blocks, in units of 1/SCALE */
     uint32_t black, white;                /* tiles that are entirely so */
+    /* Of red, green and blue; even and odd pixels apart: neighbours are alike, and an addition
+     * would wait for the one before it. */
+    uint32_t histogram[2][3][256];
 } Sums;
 
 typedef struct {
@@ -68,6 +71,22 @@ FAST static void to_grey(const uint8_t *restrict rgbx, uint8_t *restrict grey, P
         grey[x] = (uint8_t)((BYTE_OF(pixel, 0) * 19595u + BYTE_OF(pixel, 1) * 38470u +
                              BYTE_OF(pixel, 2) * 7471u + 0x8000u) >> 16);
     }
+}
+
+static void add_histogram(const uint8_t *rgbx, Py_ssize_t n, Sums *sums)
+{
+    Py_ssize_t x = 0;
+    for (; x + 2 <= n; x += 2, rgbx += 8) {
+        uint32_t even, odd;
+        memcpy(&even, rgbx, 4);
+        memcpy(&odd, rgbx + 4, 4);
+        for (int c = 0; c < 3; c++) {
+            sums->histogram[0][c][BYTE_OF(even, c)]++;
+            sums->histogram[1][c][BYTE_OF(odd, c)]++;
+        }
+    }
+    for (int c = 0; c < 3 && x < n; c++)
+        sums->histogram[0][c][rgbx[c]]++;
 }
 
 FAST static void add_moments(const uint8_t *restrict grey, Py_ssize_t n, Sums *sums)
@@ -247,6 +266,7 @@ static void walk_panel(const uint8_t *pixels, Py_ssize_t width, Py_ssize_t heigh
                 from = s->rgbx[i];
             }
             rows[i] = from + 4 * before;
+            add_histogram(rows[i], w, sums);
             to_grey(from, s->grey[i + 2] + 1 - before, all);
             grey[i] = s->grey[i + 2] + 1;
             add_moments(grey[i], w, sums);
@@ -266,32 +286,38 @@ static void walk_panel(const uint8_t *pixels, Py_ssize_t width, Py_ssize_t heigh
 
 static PyObject *measure(PyObject *module, PyObject *args)
 {
-    Py_buffer pixels, cells;
+    Py_buffer pixels, cells, histogram;
     Py_ssize_t width, height;
     int bytes;
     (void)module;
-    if (!PyArg_ParseTuple(args, "y*nniw*", &pixels, &width, &height, &bytes, &cells))
+    if (!PyArg_ParseTuple(args, "y*nniw*w*", &pixels, &width, &height, &bytes, &cells, &histogram))
         return NULL;
     PyObject *result = NULL;
     Scratch *scratch = NULL;
+    Sums *s = NULL;
     if (width < 1 || height < 1 || (bytes != 3 && bytes != 4) ||
         width > PY_SSIZE_T_MAX / height / 4 || pixels.len != width * height * bytes ||
-        cells.len != (width / CELL) * (height / CELL)) {
+        cells.len != (width / CELL) * (height / CELL) ||
+        histogram.len != sizeof s->histogram / 2) {
         PyErr_SetString(PyExc_ValueError, "the buffers do not have the size of the picture");
-    } else if (!(scratch = PyMem_Calloc(1, sizeof *scratch))) {
+    } else if (!(scratch = PyMem_Calloc(1, sizeof *scratch)) || !(s = PyMem_Calloc(1, sizeof *s))) {
         PyErr_NoMemory();
     } else {
-        Sums s = {0};
+        uint32_t *counts = histogram.buf;
         Py_BEGIN_ALLOW_THREADS
         for (Py_ssize_t x0 = 0; x0 < width; x0 += PANEL)
-            walk_panel(pixels.buf, width, height, bytes, x0, scratch, &s, cells.buf);
+            walk_panel(pixels.buf, width, height, bytes, x0, scratch, s, cells.buf);
+        for (int i = 0; i < 3 * 256; i++)
+            counts[i] = s->histogram[0][i / 256][i % 256] + s->histogram[1][i / 256][i % 256];
         Py_END_ALLOW_THREADS
-        result = Py_BuildValue("(KKLKKkk)", s.sum, s.square, s.laplacian, s.laplacian_square,
-                               s.saturation, (unsigned long)s.black, (unsigned long)s.white);
+        result = Py_BuildValue("(KKLKKkk)", s->sum, s->square, s->laplacian, s->laplacian_square,
+                               s->saturation, (unsigned long)s->black, (unsigned long)s->white);
     }
     PyMem_Free(scratch);
+    PyMem_Free(s);
     PyBuffer_Release(&pixels);
     PyBuffer_Release(&cells);
+    PyBuffer_Release(&histogram);
     return result;
 }
 

@@ -7,6 +7,7 @@ def measure(
     height: int,
     bytes_per_pixel: int,
     cells: npt.NDArray[np.uint8],
+    histogram: npt.NDArray[np.uint32],
 ) -> tuple[int, int, int, int, int, int, int]: ...
 def fingerprints(
     cells: npt.NDArray[np.uint8],

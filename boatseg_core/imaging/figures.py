@@ -20,6 +20,7 @@ class Figures:
     saturation: float
     black_share: float
     white_share: float
+    histogram: bytes
     tiles: bytes
 
 
@@ -40,6 +41,7 @@ def figures(rgb: Image.Image) -> Figures:
         saturation=s.saturation / (SATURATION_SCALE * s.blocks),
         black_share=s.black / s.tiles,
         white_share=s.white / s.tiles,
+        histogram=s.histogram.astype("<u4").tobytes(),
         tiles=cell_fingerprints(s.cells).tobytes(),
     )
 

@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-import numpy as np
 from PIL import Image
 
 from boatseg_core.imaging.decode import DEFAULT_MAX_PIXELS, load_rgb, open_image
@@ -84,7 +83,6 @@ def measure(
         orientation=orientation or 1,
         bits=_bits(stored_mode),
         measured="entropy" if reduced else "full",
-        histogram=np.array(rgb.histogram(), dtype="<u4").tobytes(),
         **asdict(figures_of_reduced(rgb, width, height) if reduced else figures(rgb)),
     )
 

@@ -76,6 +76,7 @@ def figures_of_reduced(rgb: Image.Image, width: int, height: int) -> Figures:
         saturation=saturation_sum(*colours) / (SATURATION_SCALE * cells.size),
         black_share=_share(cells <= BLACK) if levels[: BLACK + 1].any() else 0.0,
         white_share=_share(cells >= WHITE) if levels[WHITE:].any() else 0.0,
+        histogram=np.array(rgb.histogram(), dtype="<u4").tobytes(),
         tiles=cell_fingerprints(cells[: height // CELL, : width // CELL]).tobytes(),
     )
 

@@ -54,6 +54,7 @@ class Sums:
         white: Number of tiles without a pixel below 253.
         tiles: Number of tiles; those at the right and lower edge may be smaller.
         cells: uint8 ``[H // 8, W // 8]``, mean luminance of every whole 8-pixel cell.
+        histogram: uint32 ``[3, 256]``, pixels by their value of red, green and blue.
     """
 
     pixels: int
@@ -68,6 +69,7 @@ class Sums:
     white: int
     tiles: int
     cells: Grey
+    histogram: npt.NDArray[np.uint32]
 
 
 def sums(rgb: Image.Image) -> Sums:
@@ -81,8 +83,10 @@ def sums(rgb: Image.Image) -> Sums:
     width, height = rgb.size
     cells = np.empty((height // CELL, width // CELL), dtype=np.uint8)
     pixels = _pixels_of(rgb)
-    found = native.pixels.measure(pixels, width, height, pixels.size // (width * height), cells)
-    return _with_counts(width, height, found, cells)
+    each = pixels.size // (width * height)
+    histogram = np.empty((3, 256), dtype=np.uint32)
+    found = native.pixels.measure(pixels, width, height, each, cells, histogram)
+    return _with_counts(width, height, found, cells, histogram)
 
 
 def plain_sums(rgb: Image.Image) -> Sums:
@@ -107,11 +111,16 @@ def plain_sums(rgb: Image.Image) -> Sums:
         cells[y // CELL : y // CELL + len(own) // CELL] = means[: len(own) // CELL, : width // CELL]
         saturation += _saturation(np.asarray(rgb.crop((0, y, width, end))))
     found = (total, square, laplacian, laplacian_square, saturation, black, white)
-    return _with_counts(width, height, found, cells)
+    histogram = np.array(rgb.histogram(), dtype=np.uint32).reshape(3, 256)
+    return _with_counts(width, height, found, cells, histogram)
 
 
 def _with_counts(
-    width: int, height: int, found: tuple[int, int, int, int, int, int, int], cells: Grey
+    width: int,
+    height: int,
+    found: tuple[int, int, int, int, int, int, int],
+    cells: Grey,
+    histogram: npt.NDArray[np.uint32],
 ) -> Sums:
     total, square, laplacian, laplacian_square, saturation, black, white = found
     return Sums(
@@ -127,6 +136,7 @@ def _with_counts(
         white=white,
         tiles=-(-width // TILE) * -(-height // TILE),
         cells=cells,
+        histogram=histogram,
     )
 
 

@@ -78,19 +78,21 @@ def test_the_compiled_sums_refuse_buffers_of_another_size() -> None:
     from boatseg_core.imaging import _pixels
 
     pixels, cells = np.zeros(64 * 64 * 4, np.uint8), np.zeros(64, np.uint8)
-    assert len(_pixels.measure(pixels, 64, 64, 4, cells)) == 7
+    counts = np.zeros(768, np.uint32)
+    assert len(_pixels.measure(pixels, 64, 64, 4, cells, counts)) == 7
     for arguments in (
-        (pixels, 64, 65, 4, cells),
-        (pixels, 64, 64, 3, cells),
-        (pixels, 64, 64, 4, cells[:-1]),
-        (pixels, -64, -64, 4, cells),
-        (pixels, 0, 0, 4, cells),
-        (pixels, 2**62, 2**62, 4, cells),
+        (pixels, 64, 65, 4, cells, counts),
+        (pixels, 64, 64, 3, cells, counts),
+        (pixels, 64, 64, 4, cells[:-1], counts),
+        (pixels, 64, 64, 4, cells, counts[:-1]),
+        (pixels, -64, -64, 4, cells, counts),
+        (pixels, 0, 0, 4, cells, counts),
+        (pixels, 2**62, 2**62, 4, cells, counts),
     ):
         with pytest.raises(ValueError, match="size of the picture"):
             _pixels.measure(*arguments)
     with pytest.raises((TypeError, BufferError)):
-        _pixels.measure(pixels, 64, 64, 4, bytes(64))  # cannot be written into
+        _pixels.measure(pixels, 64, 64, 4, bytes(64), counts)  # cannot be written into
 
 
 def test_without_a_compiler_numpy_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
