@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import polars as pl
 import pyarrow.dataset as ds
 
-from boatseg_core.errors import InputError
+from boatseg_core.errors import InputError, RleError
+from boatseg_core.labels.annotation import runs_of
 from boatseg_core.labels.match import candidates, files_and_versions, known_images, match, newest
 from boatseg_core.labels.rows import LabelKey, MaskRow
 from boatseg_core.lake import Lake
@@ -127,6 +128,43 @@ def rows_of(
     for first in range(0, order.height, _WINDOW):
         window = order.slice(first, _WINDOW)
         yield from _window(lake, labels, window)
+
+
+def unusable(
+    lake: Lake, labels: dict[LabelKey, Labelled], done: Exported, *, run_lengths: bool
+) -> set[str]:
+    """Name the images with a row that cannot be written, and count these rows by reason.
+
+    Such an image is left out as a whole, as it is from gold: with the rest of its rows it would
+    look like an image with fewer objects, or with none.
+
+    Args:
+        lake: The lake.
+        labels: As :func:`choose` returns them.
+        done: Counts the rows.
+        run_lengths: Whether rows that came as run lengths are looked at, too.
+    """
+    lost: set[str] = set()
+    for _, image, row in rows_of(lake, labels):
+        reason = ""
+        if row.kind in (None, "rle") and not run_lengths:
+            continue
+        if image.width is None or image.height is None:
+            reason = "size_unknown" if row.encoded_pixels or run_lengths else ""
+        elif row.encoded_pixels is None:
+            reason = "missing_cell"
+        else:
+            try:
+                runs_of(
+                    row.kind, row.encoded_pixels, image.height, image.width,
+                    own_height=row.height, own_width=row.width,
+                )  # fmt: skip
+            except RleError as error:
+                reason = error.reason
+        if reason:
+            lost.add(image.name)
+            done.skip(reason)
+    return lost
 
 
 def _window(

@@ -6,10 +6,9 @@ import json
 from typing import Any, TextIO
 
 from boatseg_core.config import Settings
-from boatseg_core.errors import RleError
 from boatseg_core.labels import coco_rle
 from boatseg_core.labels.annotation import runs_of
-from boatseg_core.labels.export.choose import Exported, Labelled, choose, rows_of
+from boatseg_core.labels.export.choose import Exported, Labelled, choose, rows_of, unusable
 from boatseg_core.labels.raster import draw
 from boatseg_core.labels.rows import MaskRow
 from boatseg_core.lake import Lake
@@ -22,7 +21,8 @@ def export_coco(
 
     Segmentations that came from a COCO file are written as they came, number for number; everything
     else becomes compressed run lengths, which lose nothing. Areas and boxes are those of the
-    pixels. Rows that cannot be used are left out and counted.
+    pixels. An image with a row that cannot be used is
+    left out, and such rows are counted.
 
     Args:
         lake: The lake.
@@ -36,15 +36,13 @@ def export_coco(
     """
     labels = choose(lake, split=split, version=version)
     done = Exported()
-    names = sorted({image.name for image in labels.values()})
+    lost = unusable(lake, labels, done, run_lengths=True)
+    names = sorted({image.name for image in labels.values()} - lost)
     sizes = {image.name: image for image in labels.values()}
     numbers: dict[str, int] = {}
     out.write('{"images": [')
     for name in names:
         size = sizes[name]
-        if size.width is None or size.height is None:
-            done.skip("size_unknown")
-            continue
         numbers[name] = len(numbers) + 1
         _element(
             out,
@@ -61,9 +59,7 @@ def export_coco(
     for _, image, row in rows_of(lake, labels):
         if image.name not in numbers or row.encoded_pixels == "":
             continue
-        annotation = _annotation(row, image, done)
-        if annotation is None:
-            continue
+        annotation = _annotation(row, image)
         category = row.category or settings.labels.class_name
         number = categories.setdefault(category, len(categories) + 1)
         ids = {
@@ -83,20 +79,11 @@ def export_coco(
     return done
 
 
-def _annotation(row: MaskRow, image: Labelled, done: Exported) -> dict[str, Any] | None:
-    assert image.height is not None  # images of unknown size have no number
+def _annotation(row: MaskRow, image: Labelled) -> dict[str, Any]:
+    assert image.height is not None  # else it were lost
     assert image.width is not None
-    if row.encoded_pixels is None:
-        done.skip("missing_cell")
-        return None
-    try:
-        runs, _ = runs_of(
-            row.kind, row.encoded_pixels, image.height, image.width,
-            own_height=row.height, own_width=row.width,
-        )  # fmt: skip
-    except RleError as error:
-        done.skip(error.reason)
-        return None
+    assert row.encoded_pixels is not None
+    runs, _ = runs_of(row.kind, row.encoded_pixels, image.height, image.width)
     raster = draw([runs], image.height, image.width)
     if row.kind in ("coco_polygon", "coco_rle"):
         segmentation = json.loads(row.encoded_pixels)

@@ -6,10 +6,9 @@ import csv
 from typing import TextIO
 
 from boatseg_core.config import Settings
-from boatseg_core.errors import RleError
 from boatseg_core.imaging import rle
 from boatseg_core.labels.annotation import runs_of
-from boatseg_core.labels.export.choose import Exported, choose, rows_of
+from boatseg_core.labels.export.choose import Exported, choose, rows_of, unusable
 from boatseg_core.lake import Lake
 
 
@@ -19,7 +18,8 @@ def export_csv(
     """Write the labels in force as CSV.
 
     Rows that came as run lengths are written as they came, be they right or wrong, in their order;
-    outlines and mask pictures become run lengths of their image's size.
+    outlines and mask pictures become run lengths of their image's size. An image one of whose
+    outlines cannot be used is left out.
 
     Args:
         lake: The lake.
@@ -32,25 +32,20 @@ def export_csv(
         InputError: There is nothing to write.
     """
     labels = choose(lake, split=split, version=version)
+    done, named = Exported(), set[str]()
+    lost = unusable(lake, labels, done, run_lengths=False)
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([settings.labels.image_column, settings.labels.mask_column])
-    done, named = Exported(), set[str]()
     for key, image, row in rows_of(lake, labels):
         text, name = row.encoded_pixels, key.label_id
         if row.kind not in (None, "rle"):
+            if image.name in lost:
+                continue
             name = image.name
             if text and row.kind != "mask":
-                if image.height is None or image.width is None:
-                    done.skip("size_unknown")
-                    continue
-                try:
-                    runs, _ = runs_of(
-                        row.kind, text, image.height, image.width,
-                        own_height=row.height, own_width=row.width,
-                    )  # fmt: skip
-                except RleError as error:
-                    done.skip(error.reason)
-                    continue
+                assert image.height is not None  # else it were lost
+                assert image.width is not None
+                runs, _ = runs_of(row.kind, text, image.height, image.width)
                 text = rle.to_text(runs)
         writer.writerow([name] if text is None else [name, text])
         done.rows += 1

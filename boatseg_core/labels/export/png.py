@@ -63,8 +63,8 @@ def export_png(
             lost = [issue["reason"] for issue in drawn.issues if issue["reason"] not in HARMLESS]
             for reason in lost:
                 done.skip(reason)
-            if lost and not drawn.objects:
-                continue  # a black picture would say that there is nothing
+            if lost:
+                continue  # what is left would say that there are fewer objects
             data, hidden = _picture(drawn, image.height, image.width)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -176,7 +176,7 @@ def test_what_has_no_size_or_cannot_be_drawn_is_counted(lake: Lake, settings: Se
     load(lake, settings)
     done = export_coco(lake, settings, io.StringIO())
     assert done == Exported(
-        images=1, rows=1, skipped={"size_unknown": 1, "not_integers": 1, "missing_cell": 1}
+        images=0, rows=0, skipped={"size_unknown": 1, "not_integers": 1, "missing_cell": 1}
     )
 
 
@@ -317,3 +317,18 @@ def test_a_corrected_file_comes_back_in_its_newest_order(lake: Lake, settings: S
     put(settings, "m.csv", text, at=2000)
     load(lake, settings)
     assert csv_of(lake, settings) == text
+
+
+def test_a_mask_of_another_size_is_exported_by_no_format(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    """Its run lengths would be read as other pixels, and an empty label would be a lie."""
+    images(lake, "b1", {"a.jpg": (30, 20), "b.jpg": (30, 20)})
+    put(settings, "masks/a.png", png(TOUCHING[:10]))
+    put(settings, "masks/b.png", png(TOUCHING))
+    load(lake, settings)
+    assert {line.split(",")[0] for line in csv_of(lake, settings).splitlines()[1:]} == {"b.jpg"}
+    content = json.loads(coco_of(lake, settings))
+    assert [image["file_name"] for image in content["images"]] == ["b.jpg"]
+    assert export_png(lake, tmp_path / "out").skipped == {"other_size": 2}
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
