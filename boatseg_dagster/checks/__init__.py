@@ -13,9 +13,10 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*AssetCheckSpec.*")
 
 from boatseg_dagster.checks.data import data_checks  # noqa: E402  # after the filter above
+from boatseg_dagster.checks.groups import group_checks  # noqa: E402
 from boatseg_dagster.checks.images import image_checks  # noqa: E402
 from boatseg_dagster.checks.labels import label_checks  # noqa: E402
 from boatseg_dagster.checks.model import model_checks  # noqa: E402
 
-all_checks = [*image_checks, *data_checks, *label_checks, *model_checks]
+all_checks = [*image_checks, *group_checks, *data_checks, *label_checks, *model_checks]
 """Every check, in the order data flows."""
