@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.deliveries import check, deliver
 from support.forks import Forks, forking
-from support.homes import boatseg, write_settings
+from support.homes import boatseg, lake_of, write_settings
 from support.lakes import append_in_process, replace_in_process
 from support.s3 import S3Server
 
@@ -33,7 +33,9 @@ def made(server: S3Server) -> str:
     return bucket
 
 
-def ingest_together(forks: Forks, home: Path, log: Path, processes: int, rounds: int) -> None:
+def ingest_together(
+    forks: Forks, home: Path, log: Path, processes: int, rounds: int
+) -> dict[str, bytes]:
     """Let processes ingest at the same time while files keep arriving, then once alone."""
     rng = random.Random(processes)
     files: dict[str, bytes] = {}
@@ -48,6 +50,7 @@ def ingest_together(forks: Forks, home: Path, log: Path, processes: int, rounds:
     assert child.wait() == 0, log.read_text()[-3000:]
     check(home, files)
     assert boatseg(home, "lake", "doctor", "--deep") == 0
+    return files
 
 
 @pytest.mark.parametrize("processes", [2, 4])
@@ -69,7 +72,32 @@ def test_ingesting_processes_on_s3(
         options = ", ".join(f'{k} = "{v}"' for k, v in s3.storage_options.items())
         uri = f"s3://{made(s3)}/lake"
         file.write(f'lake_uri = "{uri}"\nstorage_options = {{{options}}}\n{rest}')
-    ingest_together(forks, home, tmp_path / "log", processes, rounds=1)
+    files = ingest_together(forks, home, tmp_path / "log", processes, rounds=1)
+    if processes == 2:
+        damage_and_repair(home, files)
+
+
+def damage_and_repair(home: Path, files: dict[str, bytes]) -> None:
+    """The doctor works on an object store as it does on a disk."""
+    import obstore
+
+    store = lake_of(home).files.store  # type: ignore[attr-defined]
+    entries = sorted(entry.path for entry in lake_of(home).files.walk("raw_images/_delta_log"))
+    obstore.put(store, entries[-1], bytes(obstore.get(store, entries[-1]).bytes())[:-20])
+    for entry in list(lake_of(home).files.walk("gold_dataset/batch_id=" + batch_of(home))):
+        obstore.delete(store, entry.path)
+    assert boatseg(home, "lake", "doctor") == 3
+    assert boatseg(home, "lake", "doctor", "--repair") == 0
+    assert boatseg(home, "ingest", "--once") == 0
+    check(home, files)
+    assert boatseg(home, "lake", "doctor", "--deep") == 0
+    for command in ("optimize", "checkpoint", "vacuum"):
+        assert boatseg(home, "lake", command) == 0
+    check(home, files)
+
+
+def batch_of(home: Path) -> str:
+    return min(lake_of(home).counts("gold_dataset"))
 
 
 @pytest.mark.parametrize("where", ["here", "s3"])

@@ -10,10 +10,10 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pytest
+from support.lakes import grow_and_append
 
 from boatseg_core.lake import TABLES, Column, Lake, TableSpec
 from boatseg_core.lake.sql import query
-from support.lakes import grow_and_append
 
 NEW = (
     Column("shade", pa.string(), "A column of tomorrow."),

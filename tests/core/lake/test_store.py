@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from boatseg_core.errors import LakeError
-from boatseg_core.lake import TABLES, Lake
+from boatseg_core.lake import TABLES, Lake, parts
 
 # What the racing processes run: all wait for one moment, which is late enough for every one of them
 # to have imported.
@@ -301,6 +301,68 @@ def test_pictures_are_uncompressed_without_statistics_in_small_row_groups(lake: 
                     assert column.statistics is None
                     assert not any("DICTIONARY" in encoding for encoding in column.encodings)
     assert groups >= 3
+
+
+def test_row_groups_are_bounded_in_bytes_whatever_the_pictures_weigh(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "GROUP_BYTES", 100_000)
+    sizes = [*[100] * 300, 70_000, 70_000, 250_000, *[20_000] * 12, 10]
+    table = rows(
+        "raw_images",
+        [
+            {"image_id": f"{i:03}", "batch_id": "b1", "image": bytes([i % 256]) * size}
+            for i, size in enumerate(sizes)
+        ],
+    )
+    lake.replace_batch("raw_images", "b1", table)  # one Arrow batch of everything
+    (file,) = Path(lake.uri("raw_images")).rglob("*.parquet")
+    metadata = pq.ParquetFile(file).metadata
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    assert sum(group.num_rows for group in groups) == len(sizes)
+    assert max(group.num_rows for group in groups) == 256
+    # one picture may be larger than the bound, and then is alone
+    large = [group.num_rows for group in groups if group.total_byte_size > 110_000]
+    assert large == [1]
+    images = lake.read("raw_images", ["image_id", "image"]).sort("image_id")["image"]
+    assert [len(image) for image in images] == sizes
+
+
+def test_pages_carry_checksums(lake: Lake) -> None:
+    lake.replace_batch("raw_images", "b1", pictures("b1", 20, size=1000))
+    (file,) = Path(lake.uri("raw_images")).rglob("*.parquet")
+    data = bytearray(file.read_bytes())
+    data[data.index(bytes([7]) * 1000) + 500] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(OSError, match="checksum"):
+        pq.ParquetFile(file, page_checksum_verification=True).read()
+
+
+def test_a_write_of_many_pictures_holds_little_memory(tmp_path: Path) -> None:
+    work = """
+import resource, sys
+import pyarrow as pa
+from boatseg_core.lake import TABLES, Lake
+
+schema, blob = TABLES["raw_images"].schema, b"x" * 1_000_000
+def stream():
+    for number in range(0, 400, 8):
+        rows = [{"image_id": str(number + i), "batch_id": "b", "image": blob} for i in range(8)]
+        yield pa.RecordBatch.from_pylist(rows, schema)
+lake = Lake(sys.argv[1])
+lake.create("raw_images")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+lake.replace_batch("raw_images", "b", pa.RecordBatchReader.from_batches(schema, stream()))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", work, str(tmp_path / "lake")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # 400 MB are written. A writer that holds the file in memory takes more than that.
+    assert int(done.stdout) < 350
 
 
 def test_tables_without_pictures_are_compressed(lake: Lake) -> None:
