@@ -182,3 +182,14 @@ def test_the_fuzzer_would_notice_a_lazy_reader() -> None:
         for _, data in mutants(1, 300)
     )
     assert missed > 20
+
+
+def test_the_first_of_several_pictures_is_read() -> None:
+    buffer = io.BytesIO()
+    first, second = (Image.fromarray(texture(seed, 256, 264)) for seed in (1, 2))
+    first.save(buffer, "MPO", save_all=True, append_images=[second])
+
+    full, fast = both(buffer.getvalue())
+
+    assert (fast.measured, fast.format, fast.width, fast.height) == ("entropy", "JPEG", 264, 256)
+    assert fast.brightness == pytest.approx(full.brightness, abs=0.5)
