@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import polars as pl
@@ -28,6 +29,8 @@ from boatseg_core.lake.sql_table import render_table
 from boatseg_core.lake.store import Lake
 
 __all__ = ["Answer", "Stats", "Unstoppable", "ask", "query", "render_table"]
+
+T = TypeVar("T")
 
 SECONDS = 60.0
 MEMORY = "1GB"
@@ -129,11 +132,16 @@ class Answer:
         """The statement in brackets, where it means the same there."""
         if self._text.startswith("EXPLAIN "):
             return None
-        with self._connected() as connection:
-            try:
-                names = list(connection.sql(self._text).columns)
-            except duckdb.Error:
-                return None  # running it tells what is wrong
+        connection = self._connected()
+
+        def columns() -> list[str]:
+            with connection:
+                return list(connection.sql(self._text).columns)
+
+        try:
+            names = self._bounded(connection, columns)
+        except duckdb.Error:
+            return None  # running it tells what is wrong
         # In brackets, a second column of the same name would get another name than outside.
         return f"(\n{self._text}\n)" if len({*map(str.lower, names)}) == len(names) else None
 
@@ -163,18 +171,21 @@ class Answer:
             with connection:
                 return to_frame(*stream(connection, text, self._memory, self._max_bytes))
 
-        # DuckDB does not count strings inside lists, nor Arrow's buffers, towards its limit.
-        ceiling = resident() + self._memory + 2 * self._max_bytes + 2**29
         read, begin = bytes_read() if self._local else None, time.perf_counter()
-        frame = Bounded(work, connection.interrupt, self._seconds, ceiling).result()
+        frame = self._bounded(connection, work)
         seconds, after = time.perf_counter() - begin, bytes_read()
         self.stats = Stats(
             seconds=seconds,
             rows=frame.height,
             bytes_read=None if read is None or after is None else after - read,
-            tables={name: opened.read for name, opened in self._snapshots.items()},
+            tables={name: replace(opened.read) for name, opened in self._snapshots.items()},
         )
         return frame
+
+    def _bounded(self, connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
+        # DuckDB does not count strings inside lists, nor Arrow's buffers, towards its limit.
+        ceiling = resident() + self._memory + 2 * self._max_bytes + 2**29
+        return Bounded(work, connection.interrupt, self._seconds, ceiling).result()
 
 
 def ask(lake: Lake, sql: str, **options: Any) -> Answer:

@@ -42,4 +42,3 @@ def test_tables_without_lineage_have_none() -> None:
     ((name, lineage),) = column_lineage("gold_dataset").items()
     assert name == "dagster/column_lineage"
     assert lineage.deps_by_column["labelled"][0].column_name == "image_id"
-

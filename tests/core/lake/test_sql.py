@@ -215,6 +215,7 @@ def test_a_lazy_answer_reads_the_columns_it_is_asked_for(lake: Lake) -> None:
     if answer.stats.bytes_read is not None:
         assert answer.stats.bytes_read < 0.05 * read.of_bytes
     assert frame.select(pl.len()).collect().item() == ROWS
+    assert read.columns == ["boat_count"]  # what one run read is not changed by the next
     few = frame.filter(pl.col("boat_count") == 3).select("image_id", "image").head(2).collect()
     assert few.height == 2 and few["image"].bin.size().to_list() == [PICTURE] * 2
     assert frame.head(7).select("split").collect().height == 7
