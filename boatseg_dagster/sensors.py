@@ -24,6 +24,8 @@ from boatseg_dagster.requests import (
 )
 from boatseg_dagster.resources import Boatseg
 
+_FRONT = "/"  # Dagster keeps the old cursor where the new one is empty
+
 
 @dg.sensor(
     jobs=[ingest_batch, rebuild_labels, requalify_batch, load_labels],
@@ -37,7 +39,8 @@ def landing_sensor(context: dg.SensorEvaluationContext, boatseg: Boatseg) -> dg.
     whose run was lost, failed or never requested is found outstanding at the next tick. New labels
     are loaded first, so that batches are built once.
     """
-    return look(context.instance, boatseg, after=context.cursor or "", warn=context.log.warning)
+    after = (context.cursor or _FRONT).removeprefix(_FRONT)
+    return look(context.instance, boatseg, after=after, warn=context.log.warning)
 
 
 def look(
@@ -53,7 +56,8 @@ def look(
     Args:
         instance: Dagster instance.
         boatseg: The home.
-        after: Place in the landing folder to go on behind; the cursor of the result is the next.
+        after: Place in the landing folder to go on behind; the cursor of the result, without the
+            slash before it, is the next.
         warn: Called with what a person should know.
         patient: Look for a bounded time, and let what has just failed wait before it is asked for
             again.
@@ -73,7 +77,7 @@ def look(
 
     def result(requests: list[dg.RunRequest], skip: str | None = None) -> dg.SensorResult:
         return dg.SensorResult(
-            requests, skip, cursor=found.after, dynamic_partitions_requests=partitions
+            requests, skip, cursor=_FRONT + found.after, dynamic_partitions_requests=partitions
         )
 
     if "" in in_flight(instance, load_labels.name):
