@@ -15,6 +15,7 @@ from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from boatseg_core.errors import LakeError
+from boatseg_core.lake.commit import NO_HOOKS
 from boatseg_core.lake.schemas import TableSpec
 
 _ATTEMPTS = 8
@@ -48,7 +49,9 @@ def add_missing_columns(table: DeltaTable, spec: TableSpec) -> DeltaTable:
             return table
         wanted = pa.schema([spec.schema.field(name) for name in missing])
         try:
-            table.alter.add_columns(Schema.from_arrow(wanted).fields)
+            table.alter.add_columns(
+                Schema.from_arrow(wanted).fields, post_commithook_properties=NO_HOOKS
+            )
         except CommitFailedError as error:
             if attempt == _ATTEMPTS - 1:
                 raise _unchanged(spec, missing, error) from error

@@ -13,7 +13,7 @@ from support.deliveries import check, deliver
 from support.forks import Forks, forking
 from support.homes import boatseg, write_settings
 
-KILLS = 60
+KILLS = 54
 ROUNDS = 150
 SEED = 20240607
 
@@ -24,7 +24,7 @@ def forks() -> Iterator[Forks]:
         yield server
 
 
-def test_sixty_kills_lose_and_double_nothing(tmp_path: Path, forks: Forks) -> None:
+def test_kills_lose_and_double_nothing(tmp_path: Path, forks: Forks) -> None:
     home, rng = tmp_path / "home", random.Random(SEED)
     write_settings(home, landing={"settle_seconds": 0}, seal={"max_files": 5})
     log = tmp_path / "log"

@@ -57,7 +57,7 @@ def ingest_together(
 def test_ingesting_processes_on_one_home(tmp_path: Path, forks: Forks, processes: int) -> None:
     home = tmp_path / "home"
     write_settings(home, landing={"settle_seconds": 0}, seal={"max_files": 4})
-    ingest_together(forks, home, tmp_path / "log", processes, rounds=5)
+    ingest_together(forks, home, tmp_path / "log", processes, rounds=3)
 
 
 @pytest.mark.parametrize("processes", [2, 4])
