@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from boatseg_core.errors import LakeError, LostRace
-from boatseg_core.lake.arrow import open_dataset
 from boatseg_core.lake.commit import (
     Lost,
     checkpoint_when_due,
@@ -25,13 +22,12 @@ from boatseg_core.lake.commit import (
     settle,
 )
 from boatseg_core.lake.evolve import add_missing_columns, missing_columns
-from boatseg_core.lake.files import Files, open_files
 from boatseg_core.lake.parts import write_parts
 from boatseg_core.lake.pump import Pump
-from boatseg_core.lake.schemas import TABLES, TableSpec
+from boatseg_core.lake.reader import Reader, spec_of
+from boatseg_core.lake.schemas import TableSpec
 
 if TYPE_CHECKING:
-    from boatseg_core.config import Settings
     from boatseg_core.lake.sql import Answer
 
 Data: TypeAlias = "pl.DataFrame | pa.Table | pa.RecordBatchReader"
@@ -39,8 +35,8 @@ Data: TypeAlias = "pl.DataFrame | pa.Table | pa.RecordBatchReader"
 _ATTEMPTS = 50
 
 
-class Lake:
-    """A set of Delta tables below one root.
+class Lake(Reader):
+    """A set of Delta tables below one root, to read and to write.
 
     Args:
         root: Folder or object store URI; the tables are its children.
@@ -48,77 +44,10 @@ class Lake:
         durable: Whether a commit on this machine waits until it is on the disk.
     """
 
-    def __init__(
-        self, root: str, storage_options: dict[str, str] | None = None, *, durable: bool = True
-    ) -> None:
-        self.root = root.rstrip("/")
-        self.storage_options = dict(storage_options or {})
-        self.durable = durable
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Lake:
-        """Open the lake that the settings name."""
-        return cls(settings.lake_root, settings.storage_options, durable=settings.lake.durable)
-
-    @cached_property
-    def files(self) -> Files:
-        """The files below the root."""
-        return open_files(self.root, self.storage_options, durable=self.durable)
-
-    def uri(self, name: str) -> str:
-        """Location of a table.
-
-        Raises:
-            LakeError: No table has that name.
-        """
-        _spec(name)
-        return f"{self.root}/{name}"
-
-    def exists(self, name: str) -> bool:
-        """Whether a table was created."""
-        try:
-            return DeltaTable.is_deltatable(self.uri(name), self.storage_options or None)
-        except OSError as error:
-            raise LakeError(f"table {name} in {self.root} cannot be read: {error}") from error
-
-    def table(self, name: str, version: int | None = None) -> DeltaTable:
-        """Open a table.
-
-        Args:
-            name: One of :data:`boatseg_core.lake.schemas.TABLES`.
-            version: Delta version to pin; ``None`` for the newest.
-
-        Raises:
-            LakeError: The table or the version does not exist, or its log cannot be read.
-        """
-        try:
-            return DeltaTable(
-                self.uri(name), version=version, storage_options=self.storage_options or None
-            )
-        except TableNotFoundError as error:
-            if version is not None and self.exists(name):
-                raise LakeError(
-                    f"table {name} no longer has version {version}: its log has been cleaned up"
-                ) from error
-            raise LakeError(
-                f"table {name} does not exist yet in {self.root}: run the pipeline first"
-            ) from error
-        except DeltaError as error:
-            at = "" if version is None else f" at version {version}"
-            reason = str(error).splitlines()[0]
-            raise LakeError(
-                f"table {name}{at} in {self.root} cannot be opened: {reason}; `boatseg lake "
-                "doctor` says what is damaged"
-            ) from error
-
-    def version(self, name: str) -> int | None:
-        """Newest Delta version of a table; ``None`` before it was created."""
-        return self.table(name).version() if self.exists(name) else None
-
     def create(self, name: str) -> DeltaTable:
         """Create a table where it is missing, add the columns it lacks, and open it."""
         if not self.exists(name):
-            spec = _spec(name)
+            spec = spec_of(name)
             try:
                 if "://" not in self.root:
                     Path(self.root).mkdir(parents=True, exist_ok=True)
@@ -148,152 +77,16 @@ class Lake:
             log = f"{name}/_delta_log"
             self.files.sync([log_entry(name, 0), log, name])
         table = self.table(name)
-        if missing_columns(table, _spec(name)):
-            table = add_missing_columns(table, _spec(name))
+        if missing_columns(table, spec_of(name)):
+            table = add_missing_columns(table, spec_of(name))
             settle(self.files, name, table.version())
         return table
-
-    # Reading
-
-    def dataset(self, name: str, version: int | None = None) -> ds.Dataset:
-        """Open a table as an Arrow dataset, without reading data.
-
-        It has every column that the code knows; those that the table, or the pinned version of it,
-        does not have are null.
-        """
-        return open_dataset(
-            self.table(name, version), _spec(name), self.uri(name), self.storage_options
-        )
 
     def sql(self, query: str, **options: Any) -> Answer:
         """Ask the tables in SQL; see :func:`boatseg_core.lake.sql.ask`."""
         from boatseg_core.lake.sql import ask
 
         return ask(self, query, **options)
-
-    def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
-        """Scan a table lazily, with projection and partition pruning.
-
-        Returns:
-            Lazy frame; empty with the table's columns when the table does not exist yet.
-        """
-        if version is None and not self.exists(name):
-            return pl.LazyFrame(_empty(_spec(name)))
-        return pl.scan_pyarrow_dataset(self.dataset(name, version))
-
-    def read(
-        self,
-        name: str,
-        columns: Sequence[str] | None = None,
-        *,
-        batch_id: str | None = None,
-        version: int | None = None,
-    ) -> pl.DataFrame:
-        """Read columns of a table into memory.
-
-        Args:
-            name: Table.
-            columns: Columns to read; by default all that are not binary.
-            batch_id: Restrict to one batch (only its files are opened).
-            version: Delta version to pin.
-        """
-        frame = self.scan(name, version)
-        if batch_id is not None:
-            frame = frame.filter(pl.col("batch_id") == batch_id)
-        return frame.select(list(columns or _spec(name).narrow)).collect()
-
-    def batches(
-        self,
-        name: str,
-        columns: Sequence[str] | None = None,
-        *,
-        batch_id: str | None = None,
-        version: int | None = None,
-        rows: int = 64,
-    ) -> Iterator[pa.RecordBatch]:
-        """Stream a table in small record batches, for tables with pictures.
-
-        Args:
-            name: Table.
-            columns: Columns to read; by default all.
-            batch_id: Restrict to one batch (only its files are opened).
-            version: Delta version to pin.
-            rows: Most rows in one record batch.
-        """
-        if version is None and not self.exists(name):
-            return
-        scanner = self.dataset(name, version).scanner(
-            columns=list(columns) if columns else None,
-            filter=None if batch_id is None else ds.field("batch_id") == batch_id,
-            batch_size=rows,
-            # Read-ahead is counted in batches and files: the defaults hold gigabytes of pictures.
-            batch_readahead=2,
-            fragment_readahead=1,
-            # By default a whole file's columns are fetched before its first row: twice the memory.
-            fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=False),
-        )
-        for batch in scanner.to_batches():
-            if batch.num_rows:
-                yield batch
-
-    def pick(
-        self,
-        name: str,
-        columns: Sequence[str],
-        image_ids: Sequence[str],
-        *,
-        batch_ids: Sequence[str],
-        version: int | None = None,
-    ) -> pl.DataFrame:
-        """Read a few images' rows, pictures included, without holding their neighbours.
-
-        Args:
-            name: Table.
-            columns: Columns besides ``image_id`` and ``batch_id``.
-            image_ids: Images wanted.
-            batch_ids: Batches to look in (only their files are opened).
-            version: Delta version to pin.
-
-        Returns:
-            The rows found, in no particular order.
-        """
-        spec = _spec(name)
-        keep = ["image_id", "batch_id", *columns]
-        schema = pa.schema([spec.schema.field(column) for column in keep])
-        wanted = ds.field("batch_id").isin(list(batch_ids)) & ds.field("image_id").isin(
-            list(image_ids)
-        )
-        found: list[pa.RecordBatch] = []
-        if image_ids and (version is not None or self.exists(name)):
-            scanner = self.dataset(name, version).scanner(
-                columns=keep, filter=wanted, batch_size=64, batch_readahead=2, fragment_readahead=1
-            )
-            found = [batch.cast(schema) for batch in scanner.to_batches() if batch.num_rows]
-        frame = pl.from_arrow(pa.Table.from_batches(found, schema=schema))
-        assert isinstance(frame, pl.DataFrame)
-        return frame
-
-    def counts(self, name: str, version: int | None = None) -> dict[str, int]:
-        """Count the rows of each batch from the transaction log alone."""
-        actions = self._files(name, version)
-        if actions is None:
-            return {}
-        return dict(
-            actions.group_by("partition.batch_id").agg(pl.col("num_records").sum()).iter_rows()
-        )
-
-    def count(self, name: str, version: int | None = None) -> int:
-        """Count the rows of a table from the transaction log alone."""
-        actions = self._files(name, version)
-        return 0 if actions is None else int(actions["num_records"].sum())
-
-    def _files(self, name: str, version: int | None) -> pl.DataFrame | None:
-        if version is None and not self.exists(name):
-            return None
-        actions = pl.DataFrame(pa.table(self.table(name, version).get_add_actions(flatten=True)))
-        return None if actions.is_empty() else actions
-
-    # Writing
 
     def append(
         self,
@@ -358,7 +151,7 @@ class Lake:
         """
         _check_batched(name, batch_id)
         table = self.table(name, version)
-        if missing_columns(table, _spec(name)):
+        if missing_columns(table, spec_of(name)):
             self.create(name)  # adding them is a version: whoever asks has to look again
             return None
         try:
@@ -404,7 +197,7 @@ class Lake:
         app: Callable[[DeltaTable], CommitProperties | None] | None = None,
         attempts: int = _ATTEMPTS,
     ) -> int | None:
-        spec = _spec(name)
+        spec = spec_of(name)
         removes = None if replace is None else files_of_batch(table, replace)
         with ExitStack() as stack:
             pump: Pump | None = None
@@ -441,7 +234,7 @@ class Lake:
 
 
 def _check_batched(name: str, batch_id: str) -> TableSpec:
-    spec = _spec(name)
+    spec = spec_of(name)
     if spec.partition_by != ("batch_id",):
         raise LakeError(f"table {name} is not partitioned by batch_id")
     check_batch_id(batch_id)
@@ -456,19 +249,6 @@ def check_batch_id(batch_id: str) -> None:
     """
     if not batch_id or not all(c.isascii() and (c.isalnum() or c == "-") for c in batch_id):
         raise LakeError(f"{batch_id!r} is not a batch id (letters, digits and hyphens only)")
-
-
-def _spec(name: str) -> TableSpec:
-    try:
-        return TABLES[name]
-    except KeyError:
-        raise LakeError(f"no table is called {name!r}: there are {', '.join(TABLES)}") from None
-
-
-def _empty(spec: TableSpec) -> pl.DataFrame:
-    frame = pl.from_arrow(spec.schema.empty_table())
-    assert isinstance(frame, pl.DataFrame)
-    return frame
 
 
 def _empty_batch(data: pl.DataFrame | pa.Table, spec: TableSpec) -> pa.RecordBatch:
