@@ -24,9 +24,7 @@ CATALOGUE = {
     ),
     "data": Entry("Scenes to learn from, drawn or downloaded.", _DATA, f"{_CLI}.data:data"),
     "ingest": Entry("Take in new images and labels, up to gold.", _DATA, f"{_CLI}.ingest:ingest"),
-    "labels": Entry(
-        "Label files, their issues, and the way back.", _DATA, f"{_CLI}.labels:labels"
-    ),
+    "labels": Entry("Label files, their issues, and the way back.", _DATA, f"{_CLI}.labels:labels"),
     "quarantine": Entry(
         "Files that were refused: list, retry, export.", _DATA, f"{_CLI}.quarantine:quarantine"
     ),
