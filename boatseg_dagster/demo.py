@@ -27,7 +27,11 @@ positive_share = 0.5
 [tune]
 trials = 3
 steps = 24
+validations = 2
+valid_images = 16
 max_seconds = 75.0
+architectures = ["Unet", "FPN"]
+crops = [128]
 learning_rate_low = 0.0005
 learning_rate_high = 0.002
 """

@@ -357,14 +357,70 @@ class Train(Section):
 class Tune(Section):
     """The Optuna study."""
 
-    trials: int = setting(6, "trials", "Most trials of one study run.", ge=1)
+    trials: int = setting(
+        6, "trials", "Most trials of one study; those of an earlier run of it count.", ge=1
+    )
     max_seconds: float = setting(600.0, "s", "No trial starts after this.", gt=0)
+    grace_seconds: float = setting(
+        60.0,
+        "s",
+        "A trial that is still running so long after max_seconds ends at its next validation.",
+        ge=0,
+    )
+    workers: int = setting(
+        1, "processes", "Trials that run at the same time; they share the cores.", ge=1
+    )
     steps: int = setting(300, "steps", "Length of one trial's training.", ge=1)
+    validations: int = setting(
+        4, "", "Validations of one trial; at each but the last it may be pruned.", ge=1
+    )
+    valid_images: int = setting(
+        64, "images", "Most validation images a trial is judged on; 0 means all.", ge=0
+    )
+    pruner: Literal["median", "hyperband", "none"] = setting(
+        "median", "", "Which trials end early: those below the median, Hyperband's, or none."
+    )
     architectures: tuple[str, ...] = setting(
-        ("Unet", "FPN"), "", "Architectures the study may choose."
+        ("Unet", "FPN", "DeepLabV3Plus", "UnetPlusPlus"),
+        "",
+        "Architectures the study may choose.",
+        min_length=1,
+    )
+    encoders: tuple[str, ...] = setting(
+        (), "", "Encoders the study may choose; empty means train.encoder alone."
+    )
+    losses: tuple[Literal["bce_dice", "focal_dice", "lovasz", "tversky"], ...] = setting(
+        ("bce_dice", "focal_dice", "lovasz", "tversky"),
+        "",
+        "Losses the study may choose.",
+        min_length=1,
+    )
+    crops: tuple[int, ...] = setting(
+        (128, 192, 256), "px", "Crops the study may choose, multiples of 32; empty means train.crop alone."
     )
     learning_rate_low: float = setting(1e-4, "", "Lower end of the learning rates tried.", gt=0)
     learning_rate_high: float = setting(5e-3, "", "Upper end of the learning rates tried.", gt=0)
+    positive_share_low: float = setting(
+        0.5, "share", "Lower end of the shares of crops near an object that are tried.", ge=0, le=1
+    )
+    positive_share_high: float = setting(
+        0.9, "share", "Upper end of the shares of crops near an object that are tried.", ge=0, le=1
+    )
+    storage: str = setting(
+        "",
+        "URL",
+        "Database of the studies, such as postgresql://host/name; empty means a journal file in "
+        "the home.",
+    )
+    study: str = setting(
+        "", "", "Name of the study; empty derives it from the data, the space and the settings."
+    )
+    stale_seconds: float = setting(
+        90.0,
+        "s",
+        "A trial of another machine that gave no sign of life for so long is taken for dead.",
+        gt=0,
+    )
 
 
 class Registry(Section):

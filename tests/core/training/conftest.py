@@ -80,7 +80,14 @@ def settings(tmp_path: Path) -> Settings:
             "decoder_channels": (32, 16, 16, 8, 8),
             "threads": 1,
         },
-        tune={"trials": 2, "steps": 2, "architectures": ("Unet",)},
+        tune={
+            "trials": 2,
+            "steps": 2,
+            "validations": 2,
+            "valid_images": 16,
+            "architectures": ("Unet",),
+            "crops": (64,),
+        },
     )
 
 
