@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 
 from boatseg_core.config import Settings
 from boatseg_core.ingest.known import FOUND, Known
+from boatseg_core.ingest.pages import Page, Tally, pages
 from boatseg_core.ingest.sources import (
-    SUFFIXES,
-    TEMPORARY,
     Entry,
     Limits,
     Refusal,
@@ -23,10 +20,6 @@ from boatseg_core.ingest.sources import (
     source_of,
 )
 from boatseg_core.lake import Lake
-
-# Files compared with the ledger at a time: each comparison looks through the ledger's paths once.
-_PAGE = 50_000
-_LOOK_AT_CLOCK = 256  # files
 
 _ROWS = {
     "source": pl.String,
@@ -71,30 +64,6 @@ class Discovery:
     after: str = ""
 
 
-@dataclass
-class _Tally:
-    listed: int = 0
-    known: int = 0
-    unsettled: int = 0
-    ignored: int = 0
-    archives: int = 0
-    unnameable: list[str] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-
-
-@dataclass
-class _Page:
-    """A stretch of the listing: settled files and archives, where it ends, whether it is the last.
-
-    Bounds are places in the listing's own order: not every store sorts by bytes.
-    """
-
-    entries: list[Entry] = field(default_factory=list)
-    packed: list[bool] = field(default_factory=list)
-    end: str = ""
-    last: bool = False
-
-
 def discover(
     lake: Lake,
     settings: Settings,
@@ -130,10 +99,10 @@ def discover(
     source.check()
     ends = time.monotonic() + seconds if seconds else float("inf")
     known = Known(lake, source.name, ledger_version)
-    tally = _Tally()
+    tally = Tally()
     found: list[pl.DataFrame] = []
     count, place, complete = 0, after, True
-    for page in _pages(source, settings, after, ends, tally):
+    for page in pages(source, settings.landing, after, ends, tally):
         room = max_files - count if max_files else 0
         rows, place, whole = _take(source, page, known, settings, tally, room=room, ends=ends)
         found.append(rows)
@@ -157,57 +126,12 @@ def discover(
     )
 
 
-def _pages(
-    source: Source, settings: Settings, after: str, ends: float, tally: _Tally
-) -> Iterator[_Page]:
-    """Sort a listing into what counts and what waits, a page at a time."""
-    suffixes = tuple(suffix.lower() for suffix in settings.landing.suffixes)
-    packed = SUFFIXES if settings.landing.archives else ()
-    wanted = suffixes + packed
-    settle = int(settings.landing.settle_seconds * 1e9)
-    page, looked, place = _Page(), 0, after
-    for entry in source.listing(after):
-        looked += 1
-        path = entry.path
-        name = path[path.rfind("/") + 1 :].lower()
-        if entry.error:
-            if not name or name.endswith(wanted):
-                tally.unreadable.append(f"{_spelled(path)}: {entry.error}")
-            continue
-        if not _is_utf8(path):
-            if name[:1] != "." and name.endswith(wanted):
-                tally.unnameable.append(_spelled(path))
-            else:
-                tally.ignored += 1
-            continue
-        place = path  # to go on from: of an entry that is there, and that can be written down
-        if name[:1] == "." or not name.endswith(wanted) or name.endswith(TEMPORARY):
-            tally.ignored += 1
-        # Also shortly ahead of our clock (a file server's may be): young all the same. A time far
-        # ahead is a wrong one and must not hold the file back until then.
-        elif abs(time.time_ns() - entry.mtime_ns) < settle:
-            tally.unsettled += 1
-            tally.listed += 1
-        else:
-            tally.listed += 1
-            page.entries.append(entry)
-            page.packed.append(name.endswith(packed))
-        if looked % _LOOK_AT_CLOCK == 0 and (
-            len(page.entries) >= _PAGE or time.monotonic() >= ends
-        ):
-            page.end = place
-            yield page
-            page = _Page()
-    page.end, page.last = place, True
-    yield page
-
-
 def _take(
     source: Source,
-    page: _Page,
+    page: Page,
     known: Known,
     settings: Settings,
-    tally: _Tally,
+    tally: Tally,
     *,
     room: int,
     ends: float,
@@ -217,8 +141,7 @@ def _take(
     Returns:
         Rows; the place up to which the page was taken; whether that is all of it.
     """
-    listed = _listing(page)
-    packed = pl.Series(page.packed, dtype=pl.Boolean)
+    listed, packed = page.files.drop("packed"), page.files["packed"]
     rows = known.unknown_files(listed.filter(~packed))
     fresh = known.unknown_archives(listed.filter(packed))
     tally.known += listed.height - rows.height - fresh.height
@@ -258,7 +181,7 @@ def _ledger_rows(files: pl.DataFrame, source: str) -> pl.DataFrame:
     )
 
 
-def _unpacked(source: Source, archive: Entry, limits: Limits, tally: _Tally) -> pl.DataFrame:
+def _unpacked(source: Source, archive: Entry, limits: Limits, tally: Tally) -> pl.DataFrame:
     """Rows of an archive's members; one row for all of it when it cannot be used."""
     etag = archive.etag or str(archive.size)
     tally.archives += 1
@@ -282,27 +205,5 @@ def _unpacked(source: Source, archive: Entry, limits: Limits, tally: _Tally) -> 
     )
 
 
-def _listing(page: _Page) -> pl.DataFrame:
-    columns = list(zip(*page.entries, strict=True)) or [()] * len(FOUND)
-    return pl.DataFrame(
-        [
-            pl.Series(name, values, dtype=dtype)
-            for (name, dtype), values in zip(FOUND.items(), columns, strict=False)
-        ]
-    ).with_row_index("at")
-
-
 def _frame(rows: list[tuple[str, str, str, int, int, str, str]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_ROWS, orient="row")
-
-
-def _spelled(path: str) -> str:
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
