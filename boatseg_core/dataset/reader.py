@@ -10,18 +10,22 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from boatseg_core.dataset.crops import cut
+from boatseg_core.dataset.loader import Loader, Options
 from boatseg_core.dataset.stream import GoldRow, GoldStream
 from boatseg_core.errors import ImageError, InputError
 from boatseg_core.imaging.decode import decode
 from boatseg_core.imaging.mask_png import decode_mask
 from boatseg_core.lake import Lake
+
+if TYPE_CHECKING:
+    from boatseg_core.dataset.loader.tensors import TorchLoader
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -170,6 +174,58 @@ class GoldDataset:
                 "train.positive_share to 0"
             )
         return self._crops(split, crop, batch_size, positive_share, seed, threads, skip)
+
+    def loader(self, split: str = "train", **options: Any) -> Loader:
+        """Iterate over batches of arrays, for any framework.
+
+        Args:
+            split: Split to read.
+            **options: ``size=384`` or ``crop=192``, ``batch_size=16``, ``boat_share=0.5``,
+                ``seed=0``, ...: see :class:`boatseg_core.dataset.loader.Options`.
+
+        Returns:
+            An iterable of dictionaries; see :class:`boatseg_core.dataset.loader.Loader`.
+
+        Raises:
+            InputError: The split is empty, or an option is not to be had.
+        """
+        return Loader(self.lake, self.version, Options(split=split, **options))
+
+    def torch(
+        self,
+        split: str = "train",
+        *,
+        channels_last: bool = True,
+        pin_memory: bool | None = None,
+        **options: Any,
+    ) -> TorchLoader:
+        """Iterate over batches of tensors.
+
+            for batch in lake.gold().torch(split="train", size=384, batch_size=16):
+                batch["image"], batch["mask"]  # uint8 [16, 3, 384, 384] and [16, 1, 384, 384]
+
+        Args:
+            split: Split to read.
+            channels_last: Memory layout of the images.
+            pin_memory: Decode into page-locked memory; by default where there is CUDA.
+            **options: As for :meth:`loader`.
+
+        Returns:
+            An iterable of dictionaries; see
+            :class:`boatseg_core.dataset.loader.tensors.TorchLoader`.
+
+        Raises:
+            InputError: The split is empty, or an option is not to be had.
+        """
+        from boatseg_core.dataset.loader.tensors import TorchLoader
+
+        return TorchLoader(
+            self.lake,
+            self.version,
+            Options(split=split, **options),
+            channels_last=channels_last,
+            pin_memory=pin_memory,
+        )
 
     def _crops(
         self,

@@ -1,0 +1,159 @@
+"""What is known of a split before a picture is read: its rows, and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from boatseg_core.errors import InputError, LakeError
+from boatseg_core.lake import TABLES, Lake
+
+TABLE = "gold_dataset"
+BLOBS = ("image", "mask")
+
+# Footers and narrow columns of this many files are read at once: on an object store a file is a
+# few requests, each of which only waits.
+_FILES_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The rows of one split of one version of gold, in the order they are stored.
+
+    Attributes:
+        version: Delta version.
+        group: int32 ``[N]``: number of the row group of each row, ascending.
+        row: int32 ``[N]``: its place within the row group.
+        row_bytes: int64 ``[N]``: mean size of a row of that row group, in bytes.
+        boats: bool ``[N]``: whether the image has boats.
+        columns: Narrow columns, ``N`` rows; ``image_id`` is always among them.
+        group_file: int32 ``[G]``: file of each row group.
+        group_number: int32 ``[G]``: its number within the file.
+        files: Path of each file, sorted.
+    """
+
+    version: int
+    group: npt.NDArray[np.int32]
+    row: npt.NDArray[np.int32]
+    row_bytes: npt.NDArray[np.int64]
+    boats: npt.NDArray[np.bool_]
+    columns: pa.Table
+    group_file: npt.NDArray[np.int32]
+    group_number: npt.NDArray[np.int32]
+    files: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def image_id(self, row: int) -> str:
+        """Name of the image of a row."""
+        return str(self.columns["image_id"][row].as_py())
+
+
+def fragments(lake: Lake, version: int) -> tuple[list[Any], pa.Schema]:
+    """Open the files of gold, sorted by path: a Delta log lists them in any order."""
+    dataset = lake.dataset(TABLE, version)
+    return sorted(dataset.get_fragments(), key=lambda part: str(part.path)), dataset.schema
+
+
+def read_index(
+    lake: Lake, version: int, split: str, columns: Sequence[str], blobs: Sequence[str] = BLOBS
+) -> Index:
+    """Read the narrow columns of a split.
+
+    Args:
+        lake: The lake.
+        version: Delta version of gold.
+        split: The split.
+        columns: Narrow columns to keep beside ``image_id``.
+        blobs: Columns of pictures that will be read: their size is what a row weighs.
+
+    Raises:
+        InputError: The split is empty, or gold has no such column.
+        LakeError: The version cannot be read (any more).
+    """
+    unknown = [name for name in (*columns, *blobs) if name not in TABLES[TABLE].schema.names]
+    if unknown:
+        raise InputError(
+            f"gold has no column {unknown[0]!r}: there are {', '.join(TABLES[TABLE].schema.names)}"
+        )
+    parts, schema = fragments(lake, version)
+    kept = list(dict.fromkeys(["image_id", *columns]))
+    wanted = list(dict.fromkeys([*kept, "split", "boat_count"]))
+
+    def look(part: Any) -> tuple[pa.Table, list[int], list[float]]:
+        with reading(version, str(part.path)):
+            table = part.to_table(schema=schema, columns=wanted, use_threads=False)
+            footer = part.metadata
+            counts = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+            sizes = [_mean_bytes(footer.row_group(i), blobs) for i in range(footer.num_row_groups)]
+        return table, counts, sizes
+
+    with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="index") as pool:
+        looks = list(pool.map(look, parts))
+    counts = np.array([n for _, numbers, _ in looks for n in numbers], dtype=np.int64)
+    sizes = np.array([s for _, _, sizes in looks for s in sizes])
+    narrow = pa.concat_tables([table for table, _, _ in looks]) if looks else None
+    chosen = np.zeros(0, dtype=np.int64)
+    if narrow is not None:
+        chosen = np.flatnonzero(np.asarray(pc.equal(narrow["split"], split).fill_null(False)))
+    if narrow is None or not len(chosen):
+        raise InputError(
+            f"gold has no {split} image in version {version}: ingest and label more images"
+        )
+    group = np.repeat(np.arange(len(counts)), counts)[chosen]
+    starts = np.cumsum(counts) - counts
+    boats = np.asarray(narrow["boat_count"].fill_null(0))[chosen] > 0
+    per_file = [len(numbers) for _, numbers, _ in looks]
+    return Index(
+        version=version,
+        group=group.astype(np.int32),
+        row=(chosen - starts[group]).astype(np.int32),
+        row_bytes=np.ceil(sizes[group]).astype(np.int64),
+        boats=boats,
+        columns=narrow.select(kept).take(pa.array(chosen)).combine_chunks(),
+        group_file=np.repeat(np.arange(len(per_file)), per_file).astype(np.int32),
+        group_number=np.array([i for n in per_file for i in range(n)], dtype=np.int32),
+        files=tuple(str(part.path) for part in parts),
+    )
+
+
+class reading:  # a context, named like one
+    """Says in one sentence what is wrong with a file of gold that cannot be read."""
+
+    def __init__(self, version: int, path: str) -> None:
+        self._version, self._path = version, path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, FileNotFoundError) or _says_gone(error):
+            raise LakeError(
+                f"version {self._version} of gold_dataset cannot be read any more, its file "
+                f"{self._path} is gone (vacuumed?): use a newer version"
+            ) from error
+        if isinstance(error, OSError | pa.ArrowException):
+            raise LakeError(
+                f"file {self._path} of gold_dataset version {self._version} cannot be read: "
+                f"{str(error).splitlines()[0]}; `boatseg lake doctor` says what is damaged"
+            ) from error
+
+
+def _says_gone(error: BaseException | None) -> bool:
+    """Object stores tell through a plain OSError."""
+    text = str(error).lower()
+    return isinstance(error, OSError) and ("not found" in text or "404" in text)
+
+
+def _mean_bytes(group: Any, blobs: Sequence[str]) -> float:
+    columns = (group.column(i) for i in range(group.num_columns))
+    total = sum(c.total_uncompressed_size for c in columns if c.path_in_schema in blobs)
+    return float(total / max(1, group.num_rows))
