@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from boatseg_core.errors import LakeError
+from boatseg_core.errors import ConfigError, LakeError
 from boatseg_core.lake.arrow import open_dataset
 from boatseg_core.lake.files import Files, open_files
 from boatseg_core.lake.schemas import TABLES, TableSpec
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from boatseg_core.config import Settings
 
 
+# delta-rs makes a URI of every path and does not always make the same path of it again.
+_MISTAKEN = re.compile(r"%[0-9A-Fa-f]{2}|[\\\x00-\x1f]")
+
+
 class Reader:
     """A set of Delta tables below one root, to read; see :class:`boatseg_core.lake.Lake`.
 
@@ -30,11 +35,20 @@ class Reader:
         root: Folder or object store URI; the tables are its children.
         storage_options: Options of the object store, as delta-rs names them.
         durable: Whether a commit on this machine waits until it is on the disk.
+
+    Raises:
+        ConfigError: The root has a name that delta-rs would take for another.
     """
 
     def __init__(
         self, root: str, storage_options: dict[str, str] | None = None, *, durable: bool = True
     ) -> None:
+        if _MISTAKEN.search(root):
+            raise ConfigError(
+                f"the lake cannot be in {root!r}: a path with a backslash, a control character, or "
+                "a % before two hexadecimal digits is taken for another one by Delta; move the "
+                "home, or set lake_uri"
+            )
         self.root = root.rstrip("/")
         self.storage_options = dict(storage_options or {})
         self.durable = durable

@@ -13,8 +13,11 @@ import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from boatseg_core.lake.schemas import TABLES
+from boatseg_core.lake.commit import active_files
+from boatseg_core.lake.schemas import TABLES, TableSpec
 from boatseg_core.lake.store import Lake
+
+_PATH = "_path"
 
 
 class Snapshot:
@@ -55,8 +58,8 @@ class Snapshot:
             empty = pl.from_arrow(spec.schema.empty_table())
             assert isinstance(empty, pl.DataFrame)
             return empty.lazy().select(spec.narrow)
-        frame = pl.scan_delta(table, storage_options=self.lake.storage_options or None)
         there = {field.name for field in table.schema().fields}
+        frame = self._parquet(spec, table, [name for name in spec.narrow if name in there])
         missing = [
             pl.lit(None, _dtype(spec.schema.field(column).type)).alias(column)
             for column in spec.narrow
@@ -64,6 +67,39 @@ class Snapshot:
         ]
         frame = frame.with_columns(missing).select(spec.narrow)
         return frame if batches is None else frame.filter(pl.col("batch_id").is_in(list(batches)))
+
+    def _parquet(self, spec: TableSpec, table: DeltaTable, columns: list[str]) -> pl.LazyFrame:
+        """Scan a version's data files.
+
+        Not by ``pl.scan_delta``: it asks delta-rs for the files' locations, which come percent-
+        encoded, and finds none below a folder with a space or an umlaut in its name.
+        """
+        fields = {name: _dtype(spec.schema.field(name).type) for name in columns}
+        paths = active_files(table)["path"].to_list()
+        if not paths:
+            return pl.LazyFrame(schema=fields)
+        root = self.lake.uri(spec.name)
+        partitions = {name: fields.pop(name) for name in spec.partition_by if name in fields}
+        # Polars takes every ``name=value`` of a path for a partition, also those above the table.
+        by_path = "=" in root
+        frame = pl.scan_parquet(
+            [f"{root}/{path}" for path in paths],
+            schema=fields,
+            hive_partitioning=bool(partitions) and not by_path,
+            hive_schema=None if by_path else partitions or None,
+            include_file_paths=_PATH if by_path else None,
+            missing_columns="insert",
+            extra_columns="ignore",
+            glob=False,
+            storage_options=self.lake.storage_options or None,
+        )
+        if not by_path:
+            return frame
+        values = [
+            pl.col(_PATH).str.extract(rf"/{name}=([^/]*)/[^/]*$").cast(dtype).alias(name)
+            for name, dtype in partitions.items()
+        ]
+        return frame.with_columns(values)
 
     def counts(self, name: str) -> dict[str, int]:
         """Rows of each batch, from the transaction log alone."""
