@@ -396,7 +396,9 @@ class Tune(Section):
         min_length=1,
     )
     crops: tuple[int, ...] = setting(
-        (128, 192, 256), "px", "Crops the study may choose, multiples of 32; empty means train.crop alone."
+        (128, 192, 256),
+        "px",
+        "Crops the study may choose, multiples of 32; empty means train.crop alone.",
     )
     learning_rate_low: float = setting(1e-4, "", "Lower end of the learning rates tried.", gt=0)
     learning_rate_high: float = setting(5e-3, "", "Upper end of the learning rates tried.", gt=0)

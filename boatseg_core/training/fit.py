@@ -9,7 +9,7 @@ import logging
 import signal
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from boatseg_core.errors import TrainingError
 from boatseg_core.training.result import Entry, OnEpoch, TrainResult
 
 if TYPE_CHECKING:
+    import pytorch_lightning as pl
     from torch import nn
 
     from boatseg_core.config import Settings
@@ -184,8 +185,12 @@ def fit(
     on_epoch: OnEpoch | None,
     progress: bool,
     resume: bool = False,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> Fitted:
-    """Train and go back to the best weights; see :func:`train`."""
+    """Train and go back to the best weights; see :func:`train`.
+
+    ``callbacks`` stand behind the judge, whose history they find written.
+    """
     import pytorch_lightning as pl
     import torch
 
@@ -208,8 +213,8 @@ def fit(
     epochs = resuming.remaining(epoch_lengths(chosen.max_steps, chosen.validations), done)
     if state and chosen.patience and state["judge"]["waited"] >= chosen.patience:
         epochs = []  # it had stopped early
-    mean, std = input_statistics(chosen.encoder, pretrained=chosen.pretrained)
-    network = Normalised(build_network(chosen), mean, std)
+    plain = build_network(chosen)  # first: it knows unknown encoders from those out of reach
+    network = Normalised(plain, *input_statistics(chosen.encoder, pretrained=chosen.pretrained))
     segmenter = Segmenter(network, chosen, chosen.max_steps, settings.predict.threshold)
     if state:
         network.load_state_dict(state["network"])
@@ -219,12 +224,12 @@ def fit(
         judge = Judge(checkpoint, on_epoch, chosen.patience)
         ema = Ema(chosen.ema_decay) if chosen.ema_decay else None
         # The judge looks before the average gives way to the weights.
-        callbacks: list[pl.Callback] = [LossGuard(), judge, *([ema] if ema else [])]
+        used: list[pl.Callback] = [LossGuard(), judge, *([ema] if ema else []), *callbacks]
         if progress:
             bar = ProgressBar(chosen.max_steps, judge)
-            callbacks.append(bar)
+            used.append(bar)
             stack.callback(bar.stop)
-        callbacks.append(
+        used.append(
             resuming.Keeper(
                 work / resuming.FILE,
                 name,
@@ -240,7 +245,7 @@ def fit(
             precision=_precision(chosen.precision),
             max_epochs=len(epochs),
             accumulate_grad_batches=chosen.accumulate,
-            callbacks=callbacks,
+            callbacks=used,
             default_root_dir=work,
             gradient_clip_val=1.0,
             num_sanity_val_steps=0,

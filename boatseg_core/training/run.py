@@ -6,12 +6,13 @@ Everything here is what the assets ``tuned_hyperparameters`` and ``trained_model
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from boatseg_core.config import Settings
 from boatseg_core.dataset import GoldDataset
 from boatseg_core.gallery.plots import training_curve_markdown
-from boatseg_core.imaging.overlay import contact_sheet, jpeg_uri, markdown_image
+from boatseg_core.imaging.overlay import contact_sheet, data_uri, jpeg_uri, markdown_image
 from boatseg_core.lake import Lake
 from boatseg_core.registry.promote import Promotion, promote
 from boatseg_core.registry.register import RegisteredModel, register
@@ -19,8 +20,10 @@ from boatseg_core.training.evaluate import Evaluation
 from boatseg_core.training.fit import resolve, train
 from boatseg_core.training.hyperparameters import load_best, save_best
 from boatseg_core.training.result import TrainResult
+from boatseg_core.training.study.board import Board
+from boatseg_core.training.study.mlflow_trials import TrialRuns
 from boatseg_core.training.tracking import start_run
-from boatseg_core.training.tune import TrialRow, TuneResult, tune
+from boatseg_core.training.tune import TuneResult, tune
 from boatseg_core.training.workplace import claim
 
 _MAX_BYTES = 120_000  # a row of Dagster's event log, shown inline
@@ -36,6 +39,7 @@ class TrainedModel:
         promotion: Whether it went into production, and why.
         curve: Loss and IoU over the steps, as Markdown with an embedded picture.
         examples: The worst and the best predictions on test images, likewise.
+        tuned_by: Study the hyperparameters come from; empty where they are the settings.
     """
 
     result: TrainResult
@@ -43,10 +47,13 @@ class TrainedModel:
     promotion: Promotion
     curve: str
     examples: str
+    tuned_by: str = ""
 
 
 def tune_and_keep(gold: GoldDataset, settings: Settings, *, progress: bool = True) -> TuneResult:
     """Run a study, log every trial as a nested MLflow run, and keep the best parameters.
+
+    They are kept if they do better than predicting nothing; those kept before stay otherwise.
 
     Args:
         gold: A pinned version of the data set.
@@ -54,26 +61,37 @@ def tune_and_keep(gold: GoldDataset, settings: Settings, *, progress: bool = Tru
         progress: Show progress on standard error.
 
     Raises:
-        TrainingError: A split cannot be used, or every trial failed.
+        TrainingError: A split, the space or the storage cannot be used, or every trial failed.
         RegistryError: MLflow's store cannot be written to.
     """
-    with start_run(settings, gold, name="tune") as study_run:
-
-        def log_trial(row: TrialRow) -> None:
-            _log_trial(settings, gold, study_run.run_id, row)
-
-        result = tune(
-            gold,
-            settings,
-            work=settings.paths.work / "tune",
-            on_trial=log_trial,
-            progress=progress,
-        )
+    with (
+        start_run(settings, gold, name="tune") as study_run,
+        TrialRuns(settings, gold, study_run.run_id) as runs,
+        ExitStack() as stack,
+    ):
+        board = [stack.enter_context(Board(settings.tune.trials))] if progress else []
+        result = tune(gold, settings, work=settings.paths.work / "tune", watchers=[runs, *board])
         study_run.log_params({"study": result.study_name, **result.best_params})
-        study_run.log_metrics({"best_value": result.best_value})
-    if result.best_params:
-        save_best(settings, result.best_params, study=result.study_name, value=result.best_value)
+        study_run.log_metrics({"best_value": result.best_value, "steps": result.steps})
+        for name, png in result.plots.items():
+            study_run.log_file(f"plots/{name}.png", png)
+    if result.beats_nothing:
+        save_best(
+            settings,
+            result.best_params,
+            study=result.study_name,
+            value=result.best_value,
+            gold_version=gold.version,
+        )
     return result
+
+
+def study_pictures(result: TuneResult) -> dict[str, str]:
+    """Embed the plots of a study as Markdown, by name."""
+    return {
+        name: markdown_image(data_uri(png, "image/png"), name.replace("_", " "))
+        for name, png in result.plots.items()
+    }
 
 
 def train_and_register(
@@ -97,12 +115,20 @@ def train_and_register(
         TrainingError: See :func:`boatseg_core.training.fit.train`.
         RegistryError: MLflow's store cannot be written to.
     """
-    overrides = load_best(settings) if use_tuned else {}
+    kept = load_best(settings) if use_tuned else None
+    overrides = kept.params if kept else {}
     from boatseg_core.training.resume import fingerprint
 
     name = fingerprint(gold, resolve(settings, overrides), settings.predict.threshold)[:16]
     with (
-        start_run(settings, gold, tags={"tuned": str(bool(overrides)).lower()}) as run,
+        start_run(
+            settings,
+            gold,
+            tags={
+                "tuned": str(kept is not None).lower(),
+                **({"study": kept.study} if kept else {}),
+            },
+        ) as run,
         claim(settings.paths.work / "train", name, run.run_id) as workplace,
     ):
         result = train(
@@ -125,7 +151,7 @@ def train_and_register(
         class_name=settings.labels.class_name,
     )
     sheet = examples_sheet(result.evaluation)
-    return TrainedModel(result, model, decision, curve, sheet)
+    return TrainedModel(result, model, decision, curve, sheet, kept.study if kept else "")
 
 
 def examples_sheet(evaluation: Evaluation | None) -> str:
@@ -142,15 +168,3 @@ def examples_sheet(evaluation: Evaluation | None) -> str:
     captions, pictures = zip(*shown, strict=True)
     sheet = contact_sheet(pictures, columns=4, captions=captions)
     return markdown_image(jpeg_uri(sheet, max_bytes=_MAX_BYTES), "predictions against truth")
-
-
-def _log_trial(settings: Settings, gold: GoldDataset, parent: str, row: TrialRow) -> None:
-    name = f"trial-{row['number']}"
-    with start_run(
-        settings, gold, name=name, tags={"state": row["state"]}, parent_run_id=parent
-    ) as run:
-        run.log_params(row["params"])
-        for entry in row["history"]:
-            run.on_epoch(entry)
-        if row["value"] is not None:
-            run.log_metrics({"value": row["value"]})

@@ -1,44 +1,41 @@
-"""A short Optuna study whose best parameters :func:`boatseg_core.training.fit.train` accepts.
+"""An Optuna study whose best parameters :func:`boatseg_core.training.fit.train` accepts.
 
-Importing this module is cheap; optuna, torch and lightning come with the first call.
+One process asks the study for trials; they run in it, or in workers that share the study's storage
+with it (:mod:`boatseg_core.training.study`). Importing this module is cheap; optuna, torch and
+lightning come with the first call.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
-import shutil
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Protocol
 
-from boatseg_core.config.sections import Train
 from boatseg_core.errors import TrainingError
-from boatseg_core.training.fit import check_splits, fit, resolve
+from boatseg_core.training.fit import check_splits, fit
 from boatseg_core.training.result import Entry
+from boatseg_core.training.study.crew import Alone, Crew, Workers
+from boatseg_core.training.study.recovery import Watch, close_lost
+from boatseg_core.training.study.rows import TrialRow, row_of
+from boatseg_core.training.study.space import suggest, trial_settings
+from boatseg_core.training.study.trial import Task, Workshop
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
     from boatseg_core.config import Settings
     from boatseg_core.dataset import GoldDataset
 
 log = logging.getLogger(__name__)
 
-TrialRow: TypeAlias = dict[str, Any]
-
-# A trial that is only judged at its end cannot be pruned.
-_VALIDATIONS = 2
-# Enough to tell trials apart; a whole image costs as much as a step.
-_VALID_IMAGES = 16
-# Trials that run to their end before a median means anything.
-_UNPRUNED = 2
-_POSITIVE_SHARES = (0.5, 0.9)
+_TICK = 1.0  # s; between two looks at trials that others run
 
 
 @dataclass(frozen=True)
@@ -47,13 +44,14 @@ class TuneResult:
 
     Attributes:
         best_params: Fields of ``settings.train`` to override; empty where no trial finished.
-        best_value: The score of these, see
-            :func:`boatseg_core.metrics.iou.selection_score`; ``nan`` where no trial finished.
-        trials: One row a trial of this call: ``number``, ``state`` (``complete``, ``pruned`` or
-            ``failed``), ``value``, ``params``, ``boat_iou``, ``per_image_iou``, ``over_floor``
-            (per-image IoU minus that of predicting nothing), ``seconds``, ``reason``, ``history``.
-        study_name: Study in the journal; a later call with the same space goes on with it.
-        seconds: Wall time.
+        best_value: Per-image IoU of these minus that of predicting nothing on the same images;
+            ``nan`` where no trial finished.
+        trials: One row a trial of the study, also of earlier calls; see
+            :func:`boatseg_core.training.study.rows.row_of`.
+        study_name: Study in the storage; a later call with the same question goes on with it.
+        seconds: Wall time of this call.
+        plots: Pictures of the study by name, as PNG; see
+            :mod:`boatseg_core.training.study.plots`.
     """
 
     best_params: dict[str, Any]
@@ -61,10 +59,30 @@ class TuneResult:
     trials: list[TrialRow]
     study_name: str
     seconds: float
+    plots: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def beats_nothing(self) -> bool:
+        """Whether the best trial is better than a model that predicts nothing."""
+        return self.best_value > 0
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps spent on all trials."""
+        return sum(row["steps"] for row in self.trials)
 
 
-class _Stopped(Exception):
-    """Ends a trial from within its training."""
+class Watcher(Protocol):
+    """Is told what happens while a study runs."""
+
+    def started(self, row: TrialRow) -> None:
+        """A trial of this call starts."""
+
+    def validated(self, number: int, entry: Entry) -> None:
+        """A trial was validated."""
+
+    def ended(self, row: TrialRow) -> None:
+        """A trial of this call has ended, or was lost."""
 
 
 def tune(
@@ -72,201 +90,188 @@ def tune(
     settings: Settings,
     *,
     work: Path,
-    on_trial: Callable[[TrialRow], None] | None = None,
-    progress: bool = False,
+    watchers: Sequence[Watcher] = (),
 ) -> TuneResult:
-    """Search architecture, learning rate, loss and share of positive crops.
+    """Search architecture, encoder, learning rate, loss, share of positive crops and crop.
 
-    The first trial of a new study is ``settings.train`` itself as far as the space has it, so that
-    tuning does not end below where it began. Trials are compared by the best
-    :func:`~boatseg_core.metrics.iou.selection_score` of their validations; those below the median
-    at the same validation are pruned. The budget of ``tune.max_seconds`` is honoured twice: no
-    trial starts after it, and a running one ends at its next validation.
+    Trials are compared by the per-image IoU above that of predicting nothing, of the validation
+    whose weights a training would keep. ``tune.trials`` bounds the study over all calls and all
+    processes that share it; failures count only for the call they happened in, so that a study can
+    go on once their cause is mended. ``tune.max_seconds`` bounds this call.
+
+    Interrupted, it ends its workers and closes their trials, whose parameters are tried again by
+    the next call.
 
     Args:
         gold: A pinned version of the data set.
         settings: ``tune`` bounds the study, ``train`` gives all that is not searched.
         work: Folder for checkpoints; each trial's is deleted.
-        on_trial: Called with each trial's row when it has ended.
-        progress: Show each trial's progress on standard error.
+        watchers: Told of every trial of this call.
 
     Raises:
-        TrainingError: A split cannot be used, or every trial failed.
+        TrainingError: A split cannot be used, the space or the storage cannot, or every trial
+            failed.
     """
-    import optuna
+    from boatseg_core.training.study.opening import create
+    from boatseg_core.training.study.plots import draw
+    from boatseg_core.training.study.storage import storage_errors
 
     started = time.monotonic()
-    deadline = started + settings.tune.max_seconds
     check_splits(gold, ("train", "valid"))
-    base = resolve(
-        settings,
-        {
-            "max_steps": settings.tune.steps,
-            "validations": min(_VALIDATIONS, settings.tune.steps),
-            "valid_images": min(settings.train.valid_images or _VALID_IMAGES, _VALID_IMAGES),
-        },
-    )
+    base = trial_settings(settings)
     with _quiet_optuna():
-        study = _open(settings, base, gold.version)
-        rows: list[TrialRow] = []
-        while len(rows) < settings.tune.trials and (not rows or time.monotonic() < deadline):
-            trial = study.ask()
-            row = _run(trial, study, gold, settings, base, work, deadline, progress)
-            rows.append(row)
-            log.info("trial %s %s: %s %s", row["number"], row["state"], row["value"], row["params"])
-            if on_trial is not None:
-                on_trial(row)
-        done = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
-    if rows and all(row["state"] == "failed" for row in rows) and not done:
-        raise TrainingError(f"every trial of the study failed, the last one: {rows[-1]['reason']}")
-    if done:
-        best = study.best_trial
-        params, value = dict(best.params), float(best.value if best.value is not None else math.nan)
-    else:
+        study = create(settings, base, gold.version)
+        with storage_errors(settings):
+            shop = Workshop(settings, base, study.study_name, gold.version, work, fit)
+            _Call(study, shop, gold, watchers, started).run()
+            rows = [row_of(trial) for trial in study.get_trials(deepcopy=False)]
+            rows = [row for row in rows if row["state"] != "surplus"]
+            params, value = _best(rows, settings)
+            return TuneResult(
+                params,
+                value,
+                rows,
+                study.study_name,
+                time.monotonic() - started,
+                draw(study, settings.labels.class_name),
+            )
+
+
+def _best(rows: list[TrialRow], settings: Settings) -> tuple[dict[str, Any], float]:
+    done = [row for row in rows if row["state"] == "complete"]
+    failed = [row for row in rows if row["state"] == "failed"]
+    if not done:
+        if failed and not any(row["state"] == "pruned" for row in rows):
+            raise TrainingError(
+                f"every trial of the study failed, the last one: {failed[-1]['reason']}"
+            )
         log.warning(
             "no trial finished within tune.max_seconds = %g s: the settings stay as they are",
             settings.tune.max_seconds,
         )
-        params, value = {}, math.nan
-    return TuneResult(params, value, rows, study.study_name, time.monotonic() - started)
-
-
-def _run(
-    trial: optuna.Trial,
-    study: optuna.Study,
-    gold: GoldDataset,
-    settings: Settings,
-    base: Train,
-    work: Path,
-    deadline: float,
-    progress: bool,
-) -> TrialRow:
-    """Run one trial, tell the study how it went, and say so in a row."""
-    from optuna.trial import TrialState
-
-    started = time.monotonic()
-    history: list[Entry] = []
-    folder = work / f"trial-{trial.number}"
-    params = _suggest(trial, settings)
-    state, reason = TrialState.COMPLETE, ""
-
-    def on_epoch(entry: Entry) -> None:
-        history.append(entry)
-        trial.report(entry["score"], int(entry["epoch"]))
-        if entry["step"] < base.max_steps:
-            if trial.should_prune():
-                raise _Stopped("below the median")
-            if time.monotonic() > deadline:
-                raise _Stopped("tune.max_seconds is used up")
-
-    try:
-        chosen = resolve(settings, {**base.model_dump(), **params})
-        fit(gold, settings, chosen, work=folder, on_epoch=on_epoch, progress=progress)
-    except _Stopped as stop:
-        state, reason = TrialState.PRUNED, str(stop)
-    except TrainingError as error:
-        state, reason = TrialState.FAIL, str(error)
-    except BaseException:
-        study.tell(trial, state=TrialState.FAIL)
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    best = max(history, key=lambda entry: entry["score"], default=None)
-    value = best["score"] if best else math.nan
-    if state is TrialState.COMPLETE:
-        study.tell(trial, value)
-    else:
-        study.tell(trial, state=state)
-    names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
-    return {
-        "number": trial.number,
-        "state": names[state.name],
-        "value": value,
-        "params": params,
-        "boat_iou": best["valid_boat_iou"] if best else math.nan,
-        "per_image_iou": best["valid_per_image_iou"] if best else math.nan,
-        "over_floor": (
-            best["valid_per_image_iou"] - best["valid_floor_per_image_iou"] if best else math.nan
-        ),
-        "seconds": time.monotonic() - started,
-        "reason": reason,
-        "history": history,
-    }
-
-
-def _suggest(trial: optuna.Trial, settings: Settings) -> dict[str, Any]:
-    space = settings.tune
-    return {
-        "architecture": trial.suggest_categorical("architecture", list(space.architectures)),
-        "learning_rate": trial.suggest_float(
-            "learning_rate", space.learning_rate_low, space.learning_rate_high, log=True
-        ),
-        "loss": trial.suggest_categorical("loss", _losses()),
-        "positive_share": trial.suggest_float("positive_share", *_POSITIVE_SHARES),
-    }
-
-
-def _open(settings: Settings, base: Train, gold_version: int) -> optuna.Study:
-    """Open or go on with the study of this very question."""
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-
-    space = settings.tune
-    if space.learning_rate_low > space.learning_rate_high:
-        raise TrainingError(
-            f"tune.learning_rate_low ({space.learning_rate_low:g}) is above "
-            f"tune.learning_rate_high ({space.learning_rate_high:g})"
+        return {}, math.nan
+    best = max(done, key=lambda row: row["value"])
+    if best["value"] <= 0:
+        log.warning(
+            "no trial did better than predicting nothing (the best: %.3f): raise tune.steps",
+            best["value"],
         )
-    searched = {"architecture", "learning_rate", "loss", "positive_share", "threads"}
-    question = {
-        "space": space.model_dump(mode="json", exclude={"trials", "max_seconds"}),
-        "losses": _losses(),
-        "train": base.model_dump(mode="json", exclude=searched),
-    }
-    digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:8]
-    name = f"{settings.registry.model_name}-gold{gold_version}-{digest}"
-    journal = settings.paths.optuna_journal
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    storage = JournalStorage(JournalFileBackend(str(journal), JournalFileOpenLock(str(journal))))
-    existing = [s for s in optuna.get_all_study_names(storage) if s == name]
-    before = (
-        len(optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False))
-        if existing
-        else 0
-    )
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        direction="maximize",
-        load_if_exists=True,
-        # A study that goes on must not draw its first trials once more.
-        sampler=optuna.samplers.TPESampler(
-            seed=base.seed + before, n_startup_trials=max(2, space.trials // 2)
-        ),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED),
-    )
-    if not before:
-        study.enqueue_trial(_start(base, settings))
-    return study
+    return dict(best["params"]), float(best["value"])
 
 
-def _start(base: Train, settings: Settings) -> dict[str, Any]:
-    """The settings in force, moved into the space where they lie outside."""
-    space = settings.tune
-    low, high = space.learning_rate_low, space.learning_rate_high
-    start: dict[str, Any] = {
-        "learning_rate": min(max(base.learning_rate, low), high),
-        "loss": base.loss,
-        "positive_share": min(max(base.positive_share, _POSITIVE_SHARES[0]), _POSITIVE_SHARES[1]),
-    }
-    if base.architecture in space.architectures:
-        start["architecture"] = base.architecture
-    return start
+class _Call:
+    """One call of :func:`tune`: gives out trials until a budget is used up."""
 
+    def __init__(
+        self,
+        study: optuna.Study,
+        shop: Workshop,
+        gold: GoldDataset,
+        watchers: Sequence[Watcher],
+        started: float,
+    ) -> None:
+        self._study, self._shop, self._gold = study, shop, gold
+        self._watchers, self._tune = watchers, shop.settings.tune
+        self._deadline = started + self._tune.max_seconds
+        self._session = uuid.uuid4().hex
+        self._watch = Watch(self._tune.stale_seconds)
+        self._mine: set[int] = set()
 
-def _losses() -> list[str]:
-    return list(get_args(Train.model_fields["loss"].annotation))
+    def run(self) -> None:
+        """Run trials until there is none left to run."""
+        self._recover()
+        if not self._may_start() and not self._foreign():
+            return
+        crew: Crew
+        if self._tune.workers > 1:
+            crew = Workers(self._shop, min(self._tune.workers, self._tune.trials))
+        else:
+            crew = Alone(self._shop, self._study, self._gold)
+        try:
+            while True:
+                self._recover()
+                while crew.free() and self._may_start():
+                    task = self._ask()
+                    if task is not None:
+                        crew.give(task)
+                # Others may die and leave their trials to us.
+                hope = self._foreign() and time.monotonic() < self._deadline
+                if not self._mine and not self._may_start() and not hope:
+                    return
+                crew.wait(_TICK, self)
+        finally:
+            crew.close()
+            left = sorted(self._mine)
+            for number in left:
+                close_lost(self._study, self._trial(number), "interrupted", self._session)
+            for number in left:
+                self.ended(number)
+
+    def validated(self, number: int, entry: Entry) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.validated(number, entry)
+
+    def ended(self, number: int) -> None:
+        """Say how a trial ended."""
+        self._mine.discard(number)
+        row = row_of(self._trial(number))
+        log.info("trial %d %s: %s %s", number, row["state"], row["value"], row["params"])
+        for watcher in self._watchers:
+            watcher.ended(row)
+
+    def died(self, number: int, reason: str) -> None:
+        """Close a trial of ours that nobody runs any more."""
+        close_lost(self._study, self._trial(number), reason, self._session)
+        self.ended(number)
+
+    def _ask(self) -> Task | None:
+        """Draw a trial, unless others have used up the budget in the meantime."""
+        import optuna
+
+        trial = self._study.ask()
+        self._mine.add(trial.number)
+        trial.set_user_attr("session", self._session)
+        before = [t for t in self._trials() if t.number < trial.number]
+        if sum(map(self._counts, before)) >= self._tune.trials:
+            trial.set_user_attr("outcome", "surplus")
+            trial.set_user_attr("reason", "the budget was used up by others")
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            self._mine.discard(trial.number)
+            return None
+        params = suggest(trial, self._shop.settings)
+        seconds = self._deadline + self._tune.grace_seconds - time.monotonic()
+        row = row_of(self._trial(trial.number))
+        for watcher in self._watchers:
+            watcher.started(row)
+        return Task(trial.number, trial._trial_id, params, seconds)
+
+    def _may_start(self) -> bool:
+        counted = sum(map(self._counts, self._trials()))
+        return counted < self._tune.trials and time.monotonic() < self._deadline
+
+    def _counts(self, trial: FrozenTrial) -> bool:
+        if trial.state.name == "FAIL":
+            known = trial.user_attrs
+            return known.get("session") == self._session and known.get("outcome") == "failed"
+        return trial.state.name != "WAITING"
+
+    def _foreign(self) -> list[FrozenTrial]:
+        return [
+            trial
+            for trial in self._trials()
+            if trial.state.name == "RUNNING" and trial.number not in self._mine
+        ]
+
+    def _recover(self) -> None:
+        for trial in self._watch.dead(self._foreign()):
+            close_lost(self._study, trial, "its process is gone", self._session)
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return self._trials()[number]
 
 
 @contextmanager

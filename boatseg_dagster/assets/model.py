@@ -1,11 +1,13 @@
 """Model: hyperparameters, training, registration."""
 
+import math
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from boatseg_core.dataset import GoldDataset
+from boatseg_core.training.hyperparameters import Kept
 from boatseg_dagster.assets.gold import gold_dataset
 from boatseg_dagster.metadata import asset_args
 from boatseg_dagster.resources import Boatseg
@@ -21,25 +23,48 @@ class TrainingConfig(dg.Config):
     use_tuned: bool = Field(True, description="Use the best hyperparameters found so far.")
 
 
+class TuningConfig(dg.Config):
+    """What a run may choose.
+
+    Attributes:
+        skip: Run no study; the hyperparameters that were kept stay in force.
+    """
+
+    skip: bool = Field(False, description="Run no study: what was kept stays in force.")
+
+
 @dg.asset(deps=[gold_dataset], **asset_args("model", "optuna", "pytorch"))
 def tuned_hyperparameters(
-    context: dg.AssetExecutionContext, boatseg: Boatseg
+    context: dg.AssetExecutionContext, boatseg: Boatseg, config: TuningConfig
 ) -> dg.MaterializeResult[Any]:
-    """The best hyperparameters a short Optuna study found on gold."""
-    from boatseg_core.training.run import tune_and_keep
+    """The best hyperparameters an Optuna study found on gold."""
+    from boatseg_core.training.hyperparameters import load_best
+    from boatseg_core.training.run import study_pictures, tune_and_keep
 
+    settings = boatseg.settings()
+    if config.skip:
+        context.log.info("skipped: the hyperparameters that were kept stay in force")
+        return dg.MaterializeResult(
+            data_version=_in_force(load_best(settings)),
+            metadata={"skipped": True, **_kept(load_best(settings))},
+        )
     gold = GoldDataset(boatseg.lake())
-    result = tune_and_keep(gold, boatseg.settings())
+    result = tune_and_keep(gold, settings)
     states = [row["state"] for row in result.trials]
+    pictures = study_pictures(result)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(f"{result.study_name}/{result.best_value:.6f}"),
+        data_version=_in_force(load_best(settings)),
         metadata={
-            "best_params": dg.MetadataValue.json(result.best_params),
-            "best_score": result.best_value,
+            "skipped": False,
+            "best_value": result.best_value,
+            "beats_nothing": result.beats_nothing,
             "study": result.study_name,
             "gold_version": gold.version,
-            **{state: states.count(state) for state in ("complete", "pruned", "failed")},
+            "steps": result.steps,
+            **{state: states.count(state) for state in ("complete", "pruned", "failed", "lost")},
             "trials": dg.MetadataValue.table([_trial(row) for row in result.trials]),
+            **{name: dg.MetadataValue.md(text) for name, text in pictures.items()},
+            **_kept(load_best(settings)),
         },
     )
 
@@ -67,6 +92,7 @@ def trained_model(
             "promotion": f"{run.promotion.action}: {run.promotion.reason}",
             "gold_version": gold.version,
             "mlflow_run_id": run.model.run_id,
+            "tuned_by": run.tuned_by or "nobody: the settings",
             **{f"test/{name}": value for name, value in run.result.metrics.items()},
             "hyperparameters": dg.MetadataValue.json(run.result.params),
             **{name: dg.MetadataValue.md(text) for name, text in pictures.items() if text},
@@ -74,7 +100,20 @@ def trained_model(
     )
 
 
+def _in_force(kept: Kept | None) -> dg.DataVersion:
+    return dg.DataVersion(f"{kept.study}/{kept.value:.6f}" if kept else "settings")
+
+
+def _kept(kept: Kept | None) -> dict[str, Any]:
+    params = dg.MetadataValue.json(kept.params if kept else {})
+    return {"in_force": params, "in_force_since": kept.study if kept else "no study: the settings"}
+
+
 def _trial(row: dict[str, Any]) -> dg.TableRecord:
-    shown = ("number", "state", "value", "boat_iou", "over_floor", "seconds")
+    # Dagster's tables have no place for numbers that are none.
+    shown = {
+        name: None if isinstance(row[name], float) and math.isnan(row[name]) else row[name]
+        for name in ("number", "state", "value", "boat_iou", "steps", "seconds", "reason")
+    }
     params = ", ".join(f"{name} {value}" for name, value in row["params"].items())
-    return dg.TableRecord({**{name: row[name] for name in shown}, "params": params})
+    return dg.TableRecord({**shown, "params": params})
