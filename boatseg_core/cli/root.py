@@ -36,6 +36,7 @@ CATALOGUE = {
     "describe": Entry("The columns of a table.", _LOOK, f"{_CLI}.tables:describe"),
     "sql": Entry("Ask the tables in SQL.", _LOOK, f"{_CLI}.sql:sql"),
     "gallery": Entry("A page of images with their masks.", _LOOK, f"{_CLI}.gallery:gallery"),
+    "tune": Entry("Search hyperparameters on gold.", _MODEL, f"{_CLI}.tune:tune"),
     "predict": Entry("Find the objects in pictures.", _MODEL, f"{_CLI}.predict:predict"),
     "serve": Entry("Answer predictions over HTTP.", _MODEL, f"{_CLI}.serve:serve"),
     "models": Entry("Versions, metrics and promotions.", _MODEL, f"{_CLI}.models:models"),
