@@ -1,8 +1,8 @@
-"""Small gold tables to load from, in many row groups; what tests do with them in other processes."""
+"""Small gold tables to load from, in many row groups."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from boatseg_core.dataset import GoldDataset
 from boatseg_core.imaging.mask_png import encode_mask
 from boatseg_core.lake import TABLES, Lake, parts
 from support.pictures import encoded, texture
+from support.s3 import S3Server
 
 SIDE = 64
 BOX = (12, 20, 16, 24)  # x, y, width, height of the boat of every third image
@@ -75,6 +76,20 @@ def mixed(count: int, *, batches: int = 3) -> list[dict[str, Any]]:
         row(i, split="valid" if i % 5 == 4 else "train", batch=f"b{i * batches // count}")
         for i in range(count)
     ]
+
+
+def lake_in(s3: S3Server) -> Lake:
+    """An empty lake in a bucket of its own, which its first object makes."""
+    import obstore
+
+    bucket = s3.bucket()
+    obstore.put(s3.store(bucket), "lake/here", b"1")
+    return Lake(f"s3://{bucket}/lake", s3.storage_options)
+
+
+def flat(parts: Iterable[Iterable[Any]]) -> list[Any]:
+    """The members of all parts in one list."""
+    return [member for part in parts for member in part]
 
 
 def load_in_process(

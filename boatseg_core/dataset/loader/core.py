@@ -14,7 +14,7 @@ from boatseg_core.dataset.loader import order as orders
 from boatseg_core.dataset.loader.decoded import Decoded
 from boatseg_core.dataset.loader.feed import Task, feed
 from boatseg_core.dataset.loader.groups import Groups
-from boatseg_core.dataset.loader.index import BLOBS, read_index
+from boatseg_core.dataset.loader.index import BLOBS, open_parts, read_index
 from boatseg_core.dataset.loader.options import PICTURES, Options
 from boatseg_core.dataset.loader.pipeline import Allocate, Decoder, decoding, numpy_arrays
 from boatseg_core.dataset.loader.place import Place, find
@@ -61,10 +61,11 @@ class Loader:
         blobs = tuple(name for name in BLOBS if name in options.columns)
         if options.crop is not None and "image" not in blobs:
             raise InputError("a crop is chosen by looking at the image: leave image in columns")
-        self._index = read_index(lake, version, options.split, [*narrow, *boxes], blobs)
+        parts = open_parts(lake, version)
+        self._index = read_index(parts, version, options.split, [*narrow, *boxes], blobs)
         self._check_kinds()
         folder = options.cache_folder
-        self._groups = Groups(lake, self._index, blobs, folder, options.cache_bytes)
+        self._groups = Groups(lake, parts, self._index, blobs, folder, options.cache_bytes)
         self._decoded: Decoded | None = None
         if options.decoded:
             sides = options.height, options.width

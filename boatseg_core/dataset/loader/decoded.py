@@ -26,8 +26,8 @@ import numpy.typing as npt
 import PIL
 from PIL import features
 
-from boatseg_core.dataset.loader.pixels import RECIPE
 from boatseg_core.dataset.loader.shelf import locked, make_folder
+from boatseg_core.imaging.scaled import RECIPE
 
 U8 = npt.NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from boatseg_core.dataset.loader.index import Index, fragments, reading
+from boatseg_core.dataset.loader.index import Index, Parts, open_parts, reading
 from boatseg_core.dataset.loader.shelf import Shelf
 from boatseg_core.errors import ImageError, InputError
 from boatseg_core.lake import Lake
@@ -35,6 +35,7 @@ class Groups:
 
     Args:
         lake: The lake.
+        parts: The opened files of gold.
         index: The split.
         blobs: ``image``, ``mask`` or both.
         cache: Folder of the row groups of remote lakes.
@@ -42,23 +43,26 @@ class Groups:
     """
 
     def __init__(
-        self, lake: Lake, index: Index, blobs: tuple[str, ...], cache: Path, cache_bytes: int
+        self,
+        lake: Lake,
+        parts: Parts,
+        index: Index,
+        blobs: tuple[str, ...],
+        cache: Path,
+        cache_bytes: int,
     ) -> None:
         self._lake = lake
+        self._parts: Parts | None = parts
         self._index = index
         self._blobs = blobs
         self._cache, self._cache_bytes = cache, cache_bytes
         self._remote = "://" in lake.root
-        self._parts: list[Any] = []
-        self._schema: pa.Schema | None = None
         self._shelf: Shelf | None = None
-        self._opened_by = 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave open files behind; they are opened anew when they are needed."""
         lake = Lake(self._lake.root, self._lake.storage_options, durable=self._lake.durable)
-        closed = {"_lake": lake, "_parts": [], "_schema": None, "_shelf": None, "_opened_by": 0}
-        return self.__dict__ | closed
+        return self.__dict__ | {"_lake": lake, "_parts": None, "_shelf": None}
 
     @property
     def remote(self) -> bool:
@@ -114,21 +118,22 @@ class Groups:
 
     def _fetch(self, group: int) -> pa.Table:
         with reading(self._index.version, self._index.files[self._index.group_file[group]]):
-            self._open()
-            part = self._parts[self._index.group_file[group]]
+            parts = self._open()
+            part = parts.files[self._index.group_file[group]]
             unit = part.subset(row_group_ids=[int(self._index.group_number[group])])
-            return unit.to_table(schema=self._schema, columns=list(self._blobs), use_threads=False)
+            return unit.to_table(schema=parts.schema, columns=list(self._blobs), use_threads=False)
 
-    def _open(self) -> None:
-        if self._remote and self._opened_by not in (0, os.getpid()):
+    def _open(self) -> Parts:
+        if self._parts is None:
+            self._parts = open_parts(self._lake, self._index.version)
+        if self._remote and self._parts.process != os.getpid():
+            # The client of the object store has threads, which a fork does not take along.
             raise InputError(
                 "a lake in an object store cannot be read by forked worker processes: leave out "
                 "num_workers (images are decoded in threads already), or give the DataLoader "
                 "multiprocessing_context='spawn'"
             )
-        if not self._parts:
-            self._parts, self._schema = fragments(self._lake, self._index.version)
-            self._opened_by = os.getpid()
+        return self._parts
 
 
 def _to_ipc(table: pa.Table) -> memoryview:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -57,19 +58,39 @@ class Index:
         return str(self.columns["image_id"][row].as_py())
 
 
-def fragments(lake: Lake, version: int) -> tuple[list[Any], pa.Schema]:
-    """Open the files of gold, sorted by path: a Delta log lists them in any order."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The opened files of one version of gold.
+
+    Attributes:
+        files: Arrow fragments, sorted by path: a Delta log lists them in any order.
+        schema: Every column.
+        process: The process that opened them.
+    """
+
+    files: list[Any]
+    schema: pa.Schema
+    process: int
+
+
+def open_parts(lake: Lake, version: int) -> Parts:
+    """Open the files of a version of gold."""
     dataset = lake.dataset(TABLE, version)
-    return sorted(dataset.get_fragments(), key=lambda part: str(part.path)), dataset.schema
+    files = sorted(dataset.get_fragments(), key=lambda part: str(part.path))
+    return Parts(files, dataset.schema, os.getpid())
 
 
 def read_index(
-    lake: Lake, version: int, split: str, columns: Sequence[str], blobs: Sequence[str] = BLOBS
+    parts: Parts,
+    version: int,
+    split: str,
+    columns: Sequence[str],
+    blobs: Sequence[str] = BLOBS,
 ) -> Index:
     """Read the narrow columns of a split.
 
     Args:
-        lake: The lake.
+        parts: The files of the version.
         version: Delta version of gold.
         split: The split.
         columns: Narrow columns to keep beside ``image_id``.
@@ -84,20 +105,19 @@ def read_index(
         raise InputError(
             f"gold has no column {unknown[0]!r}: there are {', '.join(TABLES[TABLE].schema.names)}"
         )
-    parts, schema = fragments(lake, version)
     kept = list(dict.fromkeys(["image_id", *columns]))
     wanted = list(dict.fromkeys([*kept, "split", "boat_count"]))
 
     def look(part: Any) -> tuple[pa.Table, list[int], list[float]]:
         with reading(version, str(part.path)):
-            table = part.to_table(schema=schema, columns=wanted, use_threads=False)
+            table = part.to_table(schema=parts.schema, columns=wanted, use_threads=False)
             footer = part.metadata
             counts = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
             sizes = [_mean_bytes(footer.row_group(i), blobs) for i in range(footer.num_row_groups)]
         return table, counts, sizes
 
     with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="index") as pool:
-        looks = list(pool.map(look, parts))
+        looks = list(pool.map(look, parts.files))
     counts = np.array([n for _, numbers, _ in looks for n in numbers], dtype=np.int64)
     sizes = np.array([s for _, _, sizes in looks for s in sizes])
     narrow = pa.concat_tables([table for table, _, _ in looks]) if looks else None
@@ -121,7 +141,7 @@ def read_index(
         columns=narrow.select(kept).take(pa.array(chosen)).combine_chunks(),
         group_file=np.repeat(np.arange(len(per_file)), per_file).astype(np.int32),
         group_number=np.array([i for n in per_file for i in range(n)], dtype=np.int32),
-        files=tuple(str(part.path) for part in parts),
+        files=tuple(str(part.path) for part in parts.files),
     )
 
 

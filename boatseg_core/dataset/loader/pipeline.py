@@ -17,10 +17,10 @@ from boatseg_core.dataset.loader.feed import Task
 from boatseg_core.dataset.loader.groups import Encoded, Groups
 from boatseg_core.dataset.loader.index import Index
 from boatseg_core.dataset.loader.options import Options
-from boatseg_core.dataset.loader.pixels import NO_BOUND, image_at, mask_at
 from boatseg_core.errors import ImageError
 from boatseg_core.imaging.decode import decode
 from boatseg_core.imaging.mask_png import decode_mask
+from boatseg_core.imaging.scaled import NO_BOUND, image_at, mask_at
 
 U8 = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]

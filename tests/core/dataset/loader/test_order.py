@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.golds import flat
 
 from boatseg_core.dataset import GoldDataset
 from boatseg_core.dataset.loader.order import shuffle_quality
@@ -47,10 +48,7 @@ def test_every_rank_has_as_many_batches_and_evaluation_leaves_none_out(
 ) -> None:
     def parts(**options: Any) -> list[list[list[str]]]:
         options |= {"world_size": world_size}
-        loaders = [
-            gold.loader(**(OPTIONS | options), rank=rank)
-            for rank in range(world_size)
-        ]
+        loaders = [gold.loader(**(OPTIONS | options), rank=rank) for rank in range(world_size)]
         found = [names(loader) for loader in loaders]
         assert [len(part) for part in found] == [len(loader) for loader in loaders]
         return found
@@ -75,7 +73,7 @@ def test_epochs_follow_one_another_and_can_be_chosen(
     first, second = names(loader), names(loader)
     assert first == alone
     assert second != first
-    assert sorted(sum(second, [])) == sorted(sum(first, []))
+    assert sorted(flat(second)) == sorted(flat(first))
     assert loader.epoch == 2
     loader.set_epoch(1)
     assert names(loader) == second
@@ -117,7 +115,7 @@ def test_the_figure_tells_sorted_from_uniform() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.9, 1.0])
 def test_the_share_of_boats_is_exact_and_draws_are_even(gold: GoldDataset, share: float) -> None:
     loader = gold.loader(**OPTIONS, boat_share=share)
-    seen = sum(names(loader), [])
+    seen = flat(names(loader))
     boats = [name for name in seen if int(name[:4]) % 3 == 0]
     empty = [name for name in seen if int(name[:4]) % 3]
     assert (len(boats), len(empty)) == (round(60 * share), 60 - round(60 * share))
@@ -128,10 +126,10 @@ def test_the_share_of_boats_is_exact_and_draws_are_even(gold: GoldDataset, share
 
 
 def test_an_epoch_may_be_longer_or_shorter_than_the_split(gold: GoldDataset) -> None:
-    seen = sum(names(gold.loader(**OPTIONS, images=150)), [])
+    seen = flat(names(gold.loader(**OPTIONS, images=150)))
     times = {seen.count(name) for name in set(seen)}
     assert (len(seen), len(set(seen)), times) == (150, 60, {2, 3})
-    few = sum(names(gold.loader(**OPTIONS, images=20)), [])
+    few = flat(names(gold.loader(**OPTIONS, images=20)))
     assert len(few) == len(set(few)) == 20
 
 

@@ -9,9 +9,9 @@ from support import golds
 from support.pictures import encoded, texture
 
 from boatseg_core.dataset import GoldDataset
-from boatseg_core.dataset.loader.pixels import image_at, mask_at
 from boatseg_core.errors import ImageError
 from boatseg_core.imaging.mask_png import encode_mask
+from boatseg_core.imaging.scaled import image_at, mask_at
 from boatseg_core.lake import Lake
 
 

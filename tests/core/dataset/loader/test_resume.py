@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 import pytest
+from support.golds import flat
 
 from boatseg_core.dataset import GoldDataset
 from boatseg_core.dataset.loader import pipeline
@@ -66,7 +67,7 @@ def test_it_goes_on_with_another_number_of_ranks(
     assert len({len(part) for part in found.values()}) == 1
     left = whole[2 * before :]
     expected = left[: len(left) - len(left) % after]
-    assert sorted(sum(found.values(), [])) == sorted(expected)
+    assert sorted(flat(found.values())) == sorted(expected)
 
 
 def test_what_was_seen_is_neither_decoded_nor_read_again(

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch  # noqa: TID253
 from support import golds
+from support.golds import flat
 from support.s3 import S3Server
 from torch.utils.data import DataLoader  # noqa: TID253
 
 from boatseg_core.dataset import GoldDataset
 from boatseg_core.errors import InputError
-from boatseg_core.lake import Lake
 
 OPTIONS: dict[str, Any] = {"size": 24, "batch_size": 4, "threads": 2}
 
@@ -71,7 +71,7 @@ def test_worker_processes_deal_the_same_sequence(gold: GoldDataset, workers: int
     assert names(dealt) == expected
     loader.set_epoch(1)
     second = names(dealt)
-    assert second != expected and sorted(sum(second, [])) == sorted(sum(expected, []))
+    assert second != expected and sorted(flat(second)) == sorted(flat(expected))
 
 
 def test_persistent_workers_go_from_epoch_to_epoch(gold: GoldDataset) -> None:
@@ -100,9 +100,7 @@ def test_ranks_with_workers_together_see_the_sequence(gold: GoldDataset) -> None
 
 
 def test_spawned_workers_read_a_lake_in_an_object_store(s3: S3Server, tmp_path: Path) -> None:
-    gold = golds.write(
-        Lake(f"s3://{s3.bucket()}/lake", s3.storage_options), golds.mixed(30, batches=1)
-    )
+    gold = golds.write(golds.lake_in(s3), golds.mixed(30, batches=1))
     loader = gold.torch(**OPTIONS, cache=tmp_path)
     spawned = DataLoader(
         loader, batch_size=None, num_workers=1, multiprocessing_context="spawn", timeout=120
@@ -169,7 +167,7 @@ def test_a_torch_loader_can_be_sent(gold: GoldDataset) -> None:
 
 
 def test_lightning_goes_on_in_the_middle_of_an_epoch(gold: GoldDataset, tmp_path: Path) -> None:
-    import pytorch_lightning as pl  # noqa: TID253
+    import pytorch_lightning as pl
 
     class Seen(pl.LightningModule):
         def __init__(self, stop: int = 0) -> None:
