@@ -56,7 +56,12 @@ def _work(pipe: Connection, shop: Workshop, threads: int, parent: int) -> None:
     study = join(shop.settings, shop.base, shop.study_name)
 
     def on_epoch(number: int, entry: Entry) -> None:
-        pipe.send(("validated", number, entry))
+        try:
+            pipe.send(("validated", number, entry))
+        except OSError:
+            # The parent was killed, which is no failure of the trial: whoever goes on with the
+            # study finds it without a process and tries it again.
+            os._exit(1)
 
     pipe.send(("ready",))
     while True:
