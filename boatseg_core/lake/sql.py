@@ -69,6 +69,8 @@ class Answer:
         """See :func:`ask`."""
         self.sql = sql
         self.stats: Stats | None = None
+        if not seconds > 0:  # nor is NaN, which would never be over
+            raise InputError(f"{seconds} is not a time in seconds that a query can have")
         self._memory, self._seconds, self._max_bytes = _bytes(memory), seconds, max_bytes
         self._local = "://" not in lake.root
         self._snapshots, there = open_snapshots(lake, sql, versions or {}, at)

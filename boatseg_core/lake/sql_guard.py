@@ -85,7 +85,10 @@ def _single(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, text: str) -> dict[str, Any]:
-    ((answer,),) = connection.execute("SELECT json_serialize_sql($1)", [text]).fetchall()
+    try:
+        ((answer,),) = connection.execute("SELECT json_serialize_sql($1)", [text]).fetchall()
+    except duckdb.OutOfMemoryException as error:
+        raise InputError("the memory limit is too small to read the query: raise it") from error
     tree: dict[str, Any] = json.loads(answer)
     # What the parser cannot put into a tree (PIVOT with its temporary types) cannot be looked at.
     if tree.get("error") or len(tree.get("statements", [])) != 1:

@@ -13,12 +13,17 @@ from typing import Generic, TypeVar
 import duckdb
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from boatseg_core.errors import InputError
 from boatseg_core.lake.sql_guard import first_words
 
 _GRACE = 1.0  # s that a query has to stop in once it was told to
 _POLL = 0.05  # s
+_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+# Days from 1970 to the ends of the years that Python's dates have.
+_FIRST_DAY = -719_162
+_BEYOND_LAST_DAY = 2_932_897
 T = TypeVar("T")
 
 
@@ -146,7 +151,12 @@ def resident() -> int:
 
 
 def to_frame(schema: pa.Schema, batches: list[pa.RecordBatch]) -> pl.DataFrame:
-    """Turn a result into a frame; a second column of the same name gets a number."""
+    """Turn a result into a frame; a second column of the same name gets a number.
+
+    Raises:
+        InputError: A column holds what a frame cannot: a union, an interval in a list, or a date
+            outside of the years 1 to 9999 (DuckDB has more, and infinity).
+    """
     names: list[str] = []
     for name in schema.names:
         alias, number = name, 2
@@ -154,6 +164,12 @@ def to_frame(schema: pa.Schema, batches: list[pa.RecordBatch]) -> pl.DataFrame:
             alias, number = f"{name}_{number}", number + 1
         names.append(alias)
     table = pa.Table.from_batches(batches, schema).rename_columns(names)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        what = _unfit(column.chunks) if column.num_chunks else None
+        if what is not None:
+            raise InputError(
+                f"the column {name} of the result holds {what}: cast it to VARCHAR in the query"
+            )
     for position, field in enumerate(table.schema):
         kind = field.type
         if pa.types.is_interval(kind):
@@ -169,6 +185,32 @@ def to_frame(schema: pa.Schema, batches: list[pa.RecordBatch]) -> pl.DataFrame:
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
+
+
+def _unfit(arrays: list[pa.Array], *, nested: bool = False) -> str | None:
+    """Say what of these values neither Polars nor Python has; ``None`` where there is nothing."""
+    kind = arrays[0].type
+    if pa.types.is_union(kind):
+        return "a union"
+    if pa.types.is_interval(kind) and nested:
+        return "intervals in a list or a struct"
+    if pa.types.is_date32(kind) or pa.types.is_timestamp(kind):
+        counts = [array.view(pa.int32() if pa.types.is_date32(kind) else pa.int64())
+                  for array in arrays]  # fmt: skip
+        day = 1 if pa.types.is_date32(kind) else _DAY[kind.unit]
+        extremes = pc.min_max(pa.chunked_array(counts)).as_py()
+        if extremes["min"] is None:
+            return None
+        fits = _FIRST_DAY * day <= extremes["min"] and extremes["max"] < _BEYOND_LAST_DAY * day
+        return None if fits else "a date outside of the years 1 to 9999"
+    parts: list[list[pa.Array]] = []
+    if pa.types.is_struct(kind):
+        parts = [list(part) for part in zip(*(array.flatten() for array in arrays), strict=True)]
+    elif pa.types.is_map(kind):
+        parts = [[array.keys for array in arrays], [array.items for array in arrays]]
+    elif pa.types.is_nested(kind):
+        parts = [[array.flatten() for array in arrays]]
+    return next(filter(None, (_unfit(part, nested=True) for part in parts)), None)
 
 
 def _interval(value: tuple[int, int, int] | None) -> str | None:

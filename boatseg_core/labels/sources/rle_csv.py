@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from boatseg_core.errors import InputError
-from boatseg_core.labels.sources.base import Annotation
+from boatseg_core.labels.sources.base import Annotation, Item, Problem
 
 DELIMITERS = ",;\t|"
 """Delimiters looked for, in this order, in the header line."""
 
 # Bounds memory where a quote is never closed: the rest of the file would be read as one cell.
 MAX_CELL = 64 * 2**20
+
+_JOINT = " | "  # no number, and no blank alone: a tab would join two halves to run lengths
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,12 @@ class RleCsv:
         """
         next(self.rows(), None)
 
-    def rows(self) -> Iterator[Annotation]:
+    def rows(self) -> Iterator[Item]:
         """Stream the rows; see :func:`read_rows`."""
         return read_rows(self.path, image_column=self.image_column, mask_column=self.mask_column)
 
 
-def read_rows(path: Path, *, image_column: str, mask_column: str) -> Iterator[Annotation]:
+def read_rows(path: Path, *, image_column: str, mask_column: str) -> Iterator[Item]:
     """Stream the rows of a label file; memory is bounded by the longest cell.
 
     Byte order marks (UTF-8 and UTF-16), any line ending, quotes, the delimiters of
@@ -59,7 +61,9 @@ def read_rows(path: Path, *, image_column: str, mask_column: str) -> Iterator[An
 
     Returns:
         The rows; where a row ends before the mask column, its ``text`` is ``None``. Names and cells
-        are without surrounding blanks.
+        are without surrounding blanks. A row of more cells than the header has, say of run lengths
+        that were separated by the delimiter, has them all in its ``text``, where no reader of run
+        lengths takes them for any. A row that names no image is followed by a problem.
 
     Raises:
         InputError: The file is missing, empty or not text, lacks a column or has unbalanced quotes;
@@ -83,13 +87,13 @@ def _encoding(path: Path) -> str:
     return "utf-16" if head in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
-def _rows(file: TextIO, path: Path, image_column: str, mask_column: str) -> Iterator[Annotation]:
+def _rows(file: TextIO, path: Path, image_column: str, mask_column: str) -> Iterator[Item]:
     skipped, header = _header_line(file)
     if not header:
         raise InputError(
             f"label file {path} is empty: it needs the columns {image_column} and {mask_column}"
         )
-    delimiter, image_at, mask_at = _columns(header, path, image_column, mask_column)
+    delimiter, width, image_at, mask_at = _columns(header, path, image_column, mask_column)
     # Strict: read leniently, one quote too many makes the rows after it vanish into a cell.
     reader = csv.reader(file, delimiter=delimiter, strict=True)
     line = skipped + 1
@@ -106,11 +110,14 @@ def _rows(file: TextIO, path: Path, image_column: str, mask_column: str) -> Iter
         line = skipped + 1 + reader.line_num
         if not any(cell.strip() for cell in cells):
             continue
-        yield Annotation(
-            cells[image_at].strip() if image_at < len(cells) else "",
-            cells[mask_at].strip() if mask_at < len(cells) else None,
-            begins,
-        )
+        name = cells[image_at].strip() if image_at < len(cells) else ""
+        text = cells[mask_at].strip() if mask_at < len(cells) else None
+        if any(cell.strip() for cell in cells[width:]):
+            # Which of the cells is the mask is anyone's guess: half a mask looks like a whole one.
+            text = _JOINT.join([text or "", *cells[width:]])
+        yield Annotation(name, text, begins)
+        if not name:
+            yield Problem("", begins, "no_image", f"line {begins} names no image")
 
 
 def _header_line(file: TextIO) -> tuple[int, str]:
@@ -124,13 +131,14 @@ def _header_line(file: TextIO) -> tuple[int, str]:
     return skipped, ""
 
 
-def _columns(header: str, path: Path, image: str, mask: str) -> tuple[str, int, int]:
+def _columns(header: str, path: Path, image: str, mask: str) -> tuple[str, int, int, int]:
+    """Find the delimiter, the number of columns, and which are those of the image and the mask."""
     found: list[str] = []
     for delimiter in DELIMITERS:
         names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter))]
         folded = [name.casefold() for name in names]
         if image.casefold() in folded and mask.casefold() in folded:
-            return delimiter, _position(names, image), _position(names, mask)
+            return delimiter, len(names), _position(names, image), _position(names, mask)
         if len(names) > len(found):
             found = names
     missing = [name for name in (image, mask) if name.casefold() not in map(str.casefold, found)]

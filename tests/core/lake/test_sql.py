@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -150,7 +150,7 @@ def test_versions_are_pinned(tmp_path: Path) -> None:
     assert query(lake, count).item() == 5
     assert query(lake, count, versions={"gold_dataset": first}).item() == 3
     assert query(lake, count, versions={"gold_dataset": second}).item() == 5
-    with pytest.raises(LakeError, match="gold_dataset at version 99"):
+    with pytest.raises(LakeError, match="gold_dataset has no version 99: its newest is"):
         query(lake, count, versions={"gold_dataset": 99})
     with pytest.raises(InputError, match="no table is called 'gold'"):
         query(lake, count, versions={"gold": 1})
@@ -433,6 +433,46 @@ def test_odd_results_become_frames(lake: Lake) -> None:
     assert frame["t"].dtype.time_zone == "UTC"  # type: ignore[attr-defined]
     assert frame["i"].to_list() == ["1 days"]
     show(frame)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select date 'infinity' as x",
+        "select date '20000-01-01' as x union all select null",
+        "select timestamp '-infinity' as x",
+        "select timestamptz 'infinity' as x",
+        "select [date 'infinity'] as x",
+        "select {'a': [timestamp 'infinity']} as x",
+        "select map {'a': date '10000-01-01'} as x",
+        "select [interval 3 month] as x",
+        "select {'a': interval 1 day} as x",
+        "select union_value(a := 1) as x",
+    ],
+)
+def test_values_that_a_frame_cannot_hold_are_told(lake: Lake, text: str) -> None:
+    with pytest.raises(InputError, match=r"the column x of the result holds .*: cast it to VARCHAR"):
+        query(lake, text)
+    assert query(lake, f"select x::varchar as x from ({text})")["x"][0]
+
+
+def test_the_first_and_the_last_day_are_in_the_calendar(lake: Lake) -> None:
+    frame = query(
+        lake,
+        "select date '0001-01-01' as a, date '9999-12-31' as b, [date '9999-12-31'] as c, "
+        "timestamp '9999-12-31 23:59:59.999999' as d, timestamp '0001-01-01' as e, "
+        "timestamp_ns '2262-01-01' as f, null::date as g, []::date[] as h",
+    )
+    assert frame.rows()[0][:2] == (date(1, 1, 1), date(9999, 12, 31))
+    show(frame)
+
+
+def test_limits_that_are_none_are_refused(lake: Lake) -> None:
+    with pytest.raises(InputError, match="memory limit is too small"):
+        query(lake, "select 1", memory="0MB")
+    for seconds in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match="is not a time in seconds"):
+            query(lake, "select 1", seconds=seconds)
 
 
 def show(frame: pl.DataFrame, **options: int) -> str:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from boatseg_core.errors import InputError
-from boatseg_core.labels.sources.base import Annotation
+from boatseg_core.errors import InputError, RleError
+from boatseg_core.imaging import rle
+from boatseg_core.labels.sources.base import Annotation, Item, Problem
 from boatseg_core.labels.sources.rle_csv import read_rows
 
 
-def read(path: Path, image: str = "ImageId", mask: str = "EncodedPixels") -> list[Annotation]:
+def read(path: Path, image: str = "ImageId", mask: str = "EncodedPixels") -> list[Item]:
     return list(read_rows(path, image_column=image, mask_column=mask))
 
 
@@ -43,7 +44,7 @@ def test_dialects(tmp_path: Path, delimiter: str, ending: str, encoding: str, qu
 def test_extra_columns_other_order_blank_lines_and_blanks(tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        "\n\nEncodedPixels , who, ImageId\n\n 1 2 ,me, a.jpg \n\n,,\n3 4,you,b.jpg,too,many\n",
+        "\n\nEncodedPixels , who, ImageId\n\n 1 2 ,me, a.jpg \n\n,,\n3 4,you,b.jpg, ,\n",
     )
     assert read(path) == [Annotation("a.jpg", "1 2", 5), Annotation("b.jpg", "3 4", 8)]
 
@@ -55,7 +56,25 @@ def test_lines_are_counted_over_a_cell_with_line_breaks(tmp_path: Path) -> None:
 
 def test_a_row_that_ends_early_is_not_an_empty_mask(tmp_path: Path) -> None:
     path = write(tmp_path, "ImageId,EncodedPixels\na.jpg\n,1 2\n")
-    assert read(path) == [Annotation("a.jpg", None, 2), Annotation("", "1 2", 3)]
+    assert read(path) == [
+        Annotation("a.jpg", None, 2),
+        Annotation("", "1 2", 3),
+        Problem("", 3, "no_image", "line 3 names no image"),
+    ]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("cells", [["1 2", "3 4"], ["1", "2"], ["", "3 4"]])
+def test_run_lengths_in_more_cells_than_columns_are_not_half_a_mask(
+    tmp_path: Path, delimiter: str, cells: list[str]
+) -> None:
+    rows = [["ImageId", "EncodedPixels"], ["a.jpg", *cells], ["b.jpg", "5 6", " ", ""]]
+    path = write(tmp_path, "\n".join(map(delimiter.join, rows)))
+    bad, good = read(path)
+    assert isinstance(bad, Annotation) and bad.text is not None
+    with pytest.raises(RleError, match="'\\|' is not a positive whole number"):
+        rle.decode(bad.text, 10, 10)
+    assert good == Annotation("b.jpg", "5 6", 3)
 
 
 def test_header_alone_has_no_rows_and_case_does_not_matter(tmp_path: Path) -> None:
