@@ -7,6 +7,7 @@ below what delta-rs shows of them.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
+
+from boatseg_core.errors import LakeError
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -239,7 +242,12 @@ class ObjectFiles:
         """Every object below a folder."""
         import obstore
 
-        for page in obstore.list(self.store, f"{folder}/"):
+        pages = iter(obstore.list(self.store, f"{folder}/"))
+        while True:
+            with _answered(folder):
+                page = next(pages, None)
+            if page is None:
+                return
             for meta in page:
                 yield Entry(meta["path"], meta["size"], meta["last_modified"])
 
@@ -247,7 +255,8 @@ class ObjectFiles:
         """All of an object."""
         import obstore
 
-        return bytes(obstore.get(self.store, path).bytes())
+        with _answered(path):
+            return bytes(obstore.get(self.store, path).bytes())
 
     def is_empty(self, path: str) -> bool:
         """Never: an object is there as a whole or not at all."""
@@ -257,7 +266,8 @@ class ObjectFiles:
         """A file object that reads ranges."""
         import obstore
 
-        return pa.PythonFile(_Stream(obstore.open_reader(self.store, path)), mode="r")
+        with _answered(path):
+            return pa.PythonFile(_Stream(obstore.open_reader(self.store, path), path), mode="r")
 
     @contextmanager
     def creating(self, path: str) -> Iterator[Any]:
@@ -266,31 +276,59 @@ class ObjectFiles:
 
         # Left unclosed after an error: closing would publish the beginning as if it were all.
         writer = obstore.open_writer(self.store, path, max_concurrency=4)
-        yield pa.PythonFile(_Stream(writer), mode="w")
-        writer.close()
+        yield pa.PythonFile(_Stream(writer, path), mode="w")
+        with _answered(path):
+            writer.close()
 
     def write(self, path: str, data: bytes) -> None:
         """Write an object."""
         import obstore
 
-        obstore.put(self.store, path, data)
+        with _answered(path):
+            obstore.put(self.store, path, data)
 
     def move(self, path: str, to: str) -> None:
         """Copy an object, then delete it: at every instant it has one of the two names, or both."""
         import obstore
 
-        obstore.copy(self.store, path, to)
-        obstore.delete(self.store, path)
+        with _answered(path):
+            obstore.copy(self.store, path, to)
+            obstore.delete(self.store, path)
 
     def delete(self, path: str) -> None:
         """Delete an object."""
         import obstore
 
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), _answered(path):
             obstore.delete(self.store, path)
 
     def sync(self, paths: Sequence[str]) -> None:
         """Nothing to wait for."""
+
+
+@contextmanager
+def _answered(path: str) -> Iterator[None]:
+    """Say what an object store refused; that an object is missing stays FileNotFoundError."""
+    from obstore.exceptions import BaseError, NotFoundError
+
+    try:
+        yield
+    except NotFoundError as error:
+        raise FileNotFoundError(path) from error
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError) as error:  # its files, unlike its functions, raise OSError
+        raise LakeError(
+            f"{path} in the lake's object store: {say_answer(error)}; check lake_uri, "
+            "storage_options and the store"
+        ) from error
+
+
+def say_answer(error: Exception) -> str:
+    """What an object store answered, or else the first line: the rest is the client's state."""
+    text = str(error)
+    answer = re.search(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>", text)
+    return f"{answer[1]}: {answer[2].rstrip('.')}" if answer else text.partition("\n")[0]
 
 
 class _Stream:
@@ -301,11 +339,13 @@ class _Stream:
 
     closed = False
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, path: str) -> None:
         self._file = file
+        self._path = path
 
     def read(self, size: int = -1) -> bytes:
-        return bytes(self._file.read() if size < 0 else self._file.read(size))
+        with _answered(self._path):
+            return bytes(self._file.read() if size < 0 else self._file.read(size))
 
     def seek(self, place: int, whence: int = 0) -> int:
         return int(self._file.seek(place, whence))
@@ -314,7 +354,8 @@ class _Stream:
         return int(self._file.tell())
 
     def write(self, data: Any) -> int:
-        return int(self._file.write(data))
+        with _answered(self._path):
+            return int(self._file.write(data))
 
     def flush(self) -> None:
         """Nothing: parts are sent when they are full, and the rest at the end."""

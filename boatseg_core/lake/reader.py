@@ -15,7 +15,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from boatseg_core.errors import ConfigError, LakeError
 from boatseg_core.lake.arrow import open_dataset
-from boatseg_core.lake.files import Files, open_files
+from boatseg_core.lake.files import Files, open_files, say_answer
 from boatseg_core.lake.schemas import TABLES, TableSpec
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ class Reader:
         try:
             return DeltaTable.is_deltatable(self.uri(name), self.storage_options or None)
         except OSError as error:
-            raise LakeError(f"table {name} in {self.root} cannot be read: {error}") from error
+            raise LakeError(
+                f"table {name} in {self.root} cannot be read: {say_answer(error)}"
+            ) from error
 
     def table(self, name: str, version: int | None = None) -> DeltaTable:
         """Open a table.
@@ -102,11 +104,6 @@ class Reader:
                 f"table {name} does not exist yet in {self.root}: run the pipeline first"
             ) from error
         except DeltaError as error:
-            newest = None if version is None else self.version(name)
-            if version is not None and newest is not None and version > newest:
-                raise LakeError(
-                    f"table {name} has no version {version}: its newest is {newest}"
-                ) from error
             at = "" if version is None else f" at version {version}"
             reason = str(error).splitlines()[0]
             raise LakeError(

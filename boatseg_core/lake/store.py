@@ -22,6 +22,7 @@ from boatseg_core.lake.commit import (
     settle,
 )
 from boatseg_core.lake.evolve import add_missing_columns, missing_columns
+from boatseg_core.lake.files import say_answer
 from boatseg_core.lake.parts import write_parts
 from boatseg_core.lake.pump import Pump
 from boatseg_core.lake.reader import Reader, spec_of
@@ -66,14 +67,14 @@ class Lake(Reader):
                     # winner's first write then fails.
                     commit_properties=CommitProperties(max_commit_retries=0),
                 )
-            except OSError as error:
-                raise LakeError(
-                    f"table {name} cannot be created in {self.root}: {error}"
-                ) from error
             except CommitFailedError:
                 # Another process was faster between the look and the commit: its table is ours.
                 if not self.exists(name):
                     raise
+            except (OSError, DeltaError) as error:
+                raise LakeError(
+                    f"table {name} cannot be created in {self.root}: {say_answer(error)}"
+                ) from error
             log = f"{name}/_delta_log"
             self.files.sync([log_entry(name, 0), log, name])
         table = self.table(name)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from boatseg_core.errors import InputError
 from boatseg_core.ingest.sources.base import Entry, Refusal, Row, Source
-from boatseg_core.lake.files import open_store
+from boatseg_core.lake.files import open_store, say_answer
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -107,7 +107,7 @@ class S3Source(Source):
             if key is not None:
                 raise _NoPath(key[1].removeprefix(self._prefix)) from failure
             raise InputError(
-                f"{self.name} cannot be listed: {_say(failure)}; check landing.images and "
+                f"{self.name} cannot be listed: {say_answer(failure)}; check landing.images and "
                 "storage_options"
             ) from failure
 
@@ -178,9 +178,10 @@ class S3Source(Source):
             self.check()  # expired credentials forbid everything, and are not the object's fault
             return Refusal(
                 "unreadable",
-                f"{where} may not be read: {_say(failure)}; allow it, and it is asked for again",
+                f"{where} may not be read: {say_answer(failure)}; allow it, and it is asked for "
+                "again",
             )
-        return InputError(f"{where} cannot be read: {_say(failure)}; run its batch again")
+        return InputError(f"{where} cannot be read: {say_answer(failure)}; run its batch again")
 
 
 class S3Blob:
@@ -248,17 +249,10 @@ def _store(uri: str, options: Mapping[str, str]) -> ObjectStore:
         return open_store(uri, dict(options))
     except (BaseError, ValueError) as error:
         raise InputError(
-            f"{uri} cannot be opened with the storage_options: {_say(error)}"
+            f"{uri} cannot be opened with the storage_options: {say_answer(error)}"
         ) from error
 
 
 def _nanoseconds(moment: datetime) -> int:
     since = moment - _EPOCH
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
-
-
-def _say(error: Exception) -> str:
-    """What the store answered, or else the first line: the rest is the state of the client."""
-    text = str(error)
-    answer = re.search(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>", text)
-    return f"{answer[1]}: {answer[2].rstrip('.')}" if answer else text.partition("\n")[0]
