@@ -104,6 +104,11 @@ class Reader:
                 f"table {name} does not exist yet in {self.root}: run the pipeline first"
             ) from error
         except DeltaError as error:
+            newest = None if version is None else self.version(name)
+            if version is not None and newest is not None and version > newest:
+                raise LakeError(
+                    f"table {name} has no version {version}: its newest is {newest}"
+                ) from error
             at = "" if version is None else f" at version {version}"
             reason = str(error).splitlines()[0]
             raise LakeError(
