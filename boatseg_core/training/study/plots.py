@@ -114,10 +114,10 @@ def _parallel(rows: list[TrialRow]) -> bytes:
         axes.plot(range(len(names)), y, style, color=colours.to_rgba(row["value"]), lw=1.5)
     for x, (_, ticks) in enumerate(scales):
         axes.axvline(x, color=_GRID, linewidth=1.2, zorder=0)
-        for y, text in ticks:
+        for height, text in ticks:
             axes.annotate(
                 text,
-                (x, y),
+                (x, height),
                 xytext=(4, 0),
                 textcoords="offset points",
                 fontsize=7.5,
