@@ -43,7 +43,9 @@ def summarise(
 
 
 def _say_batches(settings: Settings, sealed: Sealed, totals: Totals) -> dict[str, str]:
-    built = f"{len(totals.batches):,} built, {len(sealed.batches):,} of them new"
+    # Another process may have built what this one has sealed.
+    new = len(sealed.batches.keys() & set(totals.batches))
+    built = f"{len(totals.batches):,} built, {new:,} of them new"
     lines = {"batches": built}
     # A batch that only has new labels is neither read nor judged.
     if totals.images or totals.refused:

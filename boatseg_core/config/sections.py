@@ -185,6 +185,9 @@ class Quality(Section):
         ):
             if getattr(self, low) > getattr(self, high):
                 raise ValueError(f"{low} must not be above {high}: no image could pass")
+        for name in ("formats", "modes"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must not be empty: no image could pass")
         return self
 
 

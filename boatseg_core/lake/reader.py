@@ -115,6 +115,9 @@ class Reader:
                 f"table {name}{at} in {self.root} cannot be opened: {reason}; `boatseg lake "
                 "doctor` says what is damaged"
             ) from error
+        except OSError as error:  # permissions, or a store that does not answer
+            reason = " ".join(str(error).split())
+            raise LakeError(f"table {name} in {self.root} cannot be read: {reason}") from error
 
     def version(self, name: str) -> int | None:
         """Newest Delta version of a table; ``None`` before it was created."""

@@ -74,6 +74,13 @@ def test_a_mistake_is_named(elsewhere: Path, text: str, said: str) -> None:
         load_settings()
 
 
+@pytest.mark.parametrize("name", ["formats", "modes"])
+def test_criteria_that_nothing_meets_are_refused(elsewhere: Path, name: str) -> None:
+    (elsewhere / "boatseg.toml").write_text(f"[quality]\n{name} = []\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"{name} must not be empty: no image could pass"):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [

@@ -63,3 +63,13 @@ def test_a_store_that_does_not_answer_is_no_damage(
     monkeypatch.setattr(lake.files, "source", refused.files.source)
     with pytest.raises(LakeError, match="in the lake's object store"):
         examine(lake, deep=deep)
+
+
+def test_a_log_that_may_not_be_read_is_said(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path))
+    lake.create("files")
+    entry = tmp_path / "files/_delta_log/00000000000000000000.json"
+    entry.unlink()
+    entry.symlink_to(entry.name)  # cannot be opened by root, either
+    with pytest.raises(LakeError, match=r"table files in .* cannot be read: [^\n]*$"):
+        lake.table("files")
