@@ -197,11 +197,12 @@ def _load_file(lake: Lake, settings: Settings, file: LabelFile) -> tuple[int, in
         # Touched, not changed: remember the new time, so that nobody hashes it again.
         _record(lake, file, source.kind, sha256, history["label_version"][-1], rows=0)
         return None
-    done = history.filter(pl.col("sha256") == sha256)["label_version"].to_list()
     name = f"labels/{sha256}/{file.name}"
     begun = lake.create("raw_masks").transaction_version(f"{name}/0")
     # Begun and not done: it was interrupted before its ledger row, or another process is at it.
-    version = begun if begun is not None and begun not in done else newest + 1
+    # Where the path has been read with other content since, that would be in force for ever.
+    since = max(history["label_version"].to_list(), default=0)
+    version = begun if begun is not None and begun > since else newest + 1
     rows, problems = 0, Collector()
     try:
         for number, part in enumerate(_parts(source, problems)):

@@ -105,13 +105,15 @@ def _complete(lake: Lake, files: Sequence[LabelFile]) -> bool:
 
 
 def _uncounted(lake: Lake) -> pl.LazyFrame:
-    """Rows of mask pictures that no ledger row counts in."""
-    keys = ["label_version", "source_file"]
+    """Rows of mask pictures that no ledger row counts in, and none of a later version overtook."""
+    since = lake.scan("label_files").group_by("source_file").agg(since=pl.max("label_version"))
     return (
         lake.scan("raw_masks")
         .filter(pl.col("source_file").str.starts_with(f"{MASKS}/"))
-        .select(*keys, "sha256")
-        .join(lake.scan("label_files").select(keys).unique(), on=keys, how="anti")
+        .select("label_version", "source_file", "sha256")
+        .join(since, on="source_file", how="left")
+        .filter(pl.col("label_version") > pl.col("since").fill_null(0))
+        .drop("since")
     )
 
 

@@ -235,6 +235,25 @@ def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_call(
     assert ledger["rows"].to_list() == [2]
 
 
+def test_content_that_comes_back_after_an_interruption_is_in_force(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crashing(*_: object, **__: object) -> None:
+        raise Crash
+
+    put(settings, "m.csv", HEADER + "a.jpg,1 2\n", mtime=1000)
+    monkeypatch.setattr(ingest, "_record", crashing)
+    with pytest.raises(Crash):
+        load(lake, settings)
+    monkeypatch.undo()
+    for version, runs in [(2, "3 4"), (3, "1 2"), (4, "3 4")]:
+        put(settings, "m.csv", HEADER + f"a.jpg,{runs}\n", mtime=1000 * version)
+        assert load(lake, settings).label_version == version
+        assert newest_labels(lake)["label_version"].to_list() == [version]
+        in_force = lake.read("raw_masks").filter(pl.col("label_version") == version)
+        assert in_force["encoded_pixels"].to_list() == [runs]
+
+
 def test_a_young_file_is_waited_for(lake: Lake, settings: Settings) -> None:
     waiting = Settings(home=settings.home, landing={"settle_seconds": 0.3})  # type: ignore[arg-type]
     put(settings, "m.csv", HEADER + "a.jpg,1 2\n")

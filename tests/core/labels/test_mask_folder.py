@@ -183,6 +183,23 @@ def test_a_crash_between_any_two_commits_is_repaired(
     assert ledger.height == ledger.select("path", "sha256").unique().height
 
 
+def test_a_picture_that_comes_back_after_an_interruption_is_in_force(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crashing(*_: object, **__: object) -> None:
+        raise Crash
+
+    put(settings, "masks/a.png", mask(1), at=1000)
+    monkeypatch.setattr(mask_folder, "_record", crashing)
+    with pytest.raises(Crash):
+        load(lake, settings)
+    monkeypatch.undo()
+    for version, seed in [(2, 2), (3, 1), (4, 2)]:
+        put(settings, "masks/a.png", mask(seed), at=1000 * version)
+        assert load(lake, settings).label_version == version
+        assert newest_labels(lake)["label_version"].to_list() == [version]
+
+
 def test_a_picture_that_changes_while_it_is_read_waits(
     lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
