@@ -111,6 +111,21 @@ def open_store(uri: str, storage_options: dict[str, str]) -> ObjectStore:
     """Open an object store with the options that delta-rs takes."""
     from obstore.store import from_url
 
+    config, client = _split(storage_options)
+    store: ObjectStore = from_url(uri, config=config, client_options=client or None)  # type: ignore[call-overload]
+    return store
+
+
+def open_bucket(bucket: str, prefix: str, storage_options: dict[str, str]) -> ObjectStore:
+    """Open what lies below a prefix of an S3 bucket; unlike in a URI, no ``%20`` is decoded."""
+    from obstore.store import S3Store
+
+    config, client = _split(storage_options)
+    return S3Store(bucket, prefix=prefix or None, config=config, client_options=client or None)  # type: ignore[arg-type]
+
+
+def _split(storage_options: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of the store, and of its HTTP client."""
     config: dict[str, Any] = {}
     client: dict[str, Any] = {}
     for name, value in storage_options.items():
@@ -120,8 +135,7 @@ def open_store(uri: str, storage_options: dict[str, str]) -> ObjectStore:
             client[bare] = value.lower() == "true" if value.lower() in ("true", "false") else value
         elif not key.startswith(_DELTA_ONLY):
             config[key] = value
-    store: ObjectStore = from_url(uri, config=config, client_options=client or None)  # type: ignore[call-overload]
-    return store
+    return config, client
 
 
 class LocalFiles:

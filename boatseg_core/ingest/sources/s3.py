@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from boatseg_core.errors import InputError
 from boatseg_core.ingest.sources.base import Entry, Refusal, Row, Source
-from boatseg_core.lake.files import open_store, say_answer
+from boatseg_core.lake.files import open_bucket, say_answer
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -26,7 +25,8 @@ class S3Source(Source):
     """A bucket, or what lies below a prefix in it.
 
     Args:
-        name: The URI, ``s3://bucket`` or ``s3://bucket/prefix``; also the name in the ledger.
+        name: ``s3://bucket`` or ``s3://bucket/prefix``; also the name in the ledger. The prefix is
+            taken as the keys have it: nothing in it is percent-encoded.
         options: Endpoint, region and credentials as delta-rs names them; what is missing is taken
             from the environment's ``AWS_`` variables and the machine's role.
 
@@ -38,8 +38,12 @@ class S3Source(Source):
 
     def __init__(self, name: str, options: Mapping[str, str]) -> None:
         self.name = name
-        self._store = _store(name, options)
-        self._prefix = f"{urlsplit(name).path.strip('/')}/".removeprefix("/")
+        scheme, _, rest = name.partition("://")
+        bucket, _, prefix = rest.partition("/")
+        if scheme.lower() not in ("s3", "s3a") or not bucket:
+            raise InputError(f"landing.images is {name!r}: name a folder, or s3://bucket/prefix")
+        self._store = _store(name, bucket, prefix.strip("/"), options)
+        self._prefix = f"{prefix.strip('/')}/".removeprefix("/")
 
     def check(self) -> None:
         """Raise if the bucket cannot be listed; see :meth:`Source.check`."""
@@ -239,17 +243,14 @@ def _entry(found: ObjectMeta) -> Entry:
     )
 
 
-def _store(uri: str, options: Mapping[str, str]) -> ObjectStore:
+def _store(name: str, bucket: str, prefix: str, options: Mapping[str, str]) -> ObjectStore:
     from obstore.exceptions import BaseError
 
-    parts = urlsplit(uri)
-    if parts.scheme not in ("s3", "s3a") or not parts.netloc:
-        raise InputError(f"landing.images is {uri!r}: name a folder, or s3://bucket/prefix")
     try:
-        return open_store(uri, dict(options))
+        return open_bucket(bucket, prefix, dict(options))
     except (BaseError, ValueError) as error:
         raise InputError(
-            f"{uri} cannot be opened with the storage_options: {say_answer(error)}"
+            f"{name} cannot be opened with the storage_options: {say_answer(error)}"
         ) from error
 
 

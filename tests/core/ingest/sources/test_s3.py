@@ -66,6 +66,19 @@ def test_a_listing_has_every_object_below_the_prefix_and_goes_on_anywhere(
         assert list(at.listing(entry.path)) == found[number + 1 :]
 
 
+@pytest.mark.parametrize("prefix", ["w/e i%20r", "w/e i r", "w/100%", "w/x?y#z", "w/%41"])
+def test_a_prefix_is_taken_as_the_keys_have_it(s3: S3Server, prefix: str) -> None:
+    name = s3.bucket()
+    for each in ("w/e i%20r", "w/e i r", "w/100%", "w/x?y#z", "w/x", "w/%41", "w/A"):
+        obstore.put(s3.store(name), f"{each}/a.jpg", each.encode())
+    at = S3Source(f"s3://{name}/{prefix}/", s3.storage_options)
+
+    (found,) = at.listing()
+
+    assert (found.path, at.fetch(row(found))) == ("a.jpg", prefix.encode())
+    assert at.locate(found.path) == f"s3://{name}/{prefix}/a.jpg"
+
+
 def test_more_objects_than_one_page(s3: S3Server) -> None:
     name = s3.bucket()
     store = s3.store(name)
