@@ -69,7 +69,7 @@ def tune_and_keep(gold: GoldDataset, settings: Settings, *, progress: bool = Tru
         TrialRuns(settings, gold, study_run.run_id) as runs,
         ExitStack() as stack,
     ):
-        board = [stack.enter_context(Board(settings.tune.trials))] if progress else []
+        board = [stack.enter_context(Board())] if progress else []
         result = tune(gold, settings, work=settings.paths.work / "tune", watchers=[runs, *board])
         study_run.log_params({"study": result.study_name, **result.best_params})
         study_run.log_metrics({"best_value": result.best_value, "steps": result.steps})

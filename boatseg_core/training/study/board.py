@@ -23,6 +23,7 @@ _STYLES = {
     "failed": "red",
     "lost": "red",
 }
+_REASON = 120  # characters; the whole of it is told at the end
 _FRAME = 6  # lines of the table that are not trials
 _SHORT = {"learning_rate": "lr", "positive_share": "share", "architecture": "", "loss": ""}
 
@@ -31,13 +32,11 @@ class Board:
     """Shows the trials of one call; watches a :func:`boatseg_core.training.tune.tune`.
 
     Args:
-        budget: Trials of the study.
         console: Where to; standard error by default.
     """
 
-    def __init__(self, budget: int, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
-        self._budget = budget
         self._rows: dict[int, TrialRow] = {}
         self._began: dict[int, float] = {}
         self._live: Live | None = None
@@ -63,8 +62,8 @@ class Board:
         """A trial starts."""
         self._rows[row["number"]] = {**row, "progress": ""}
         self._began[row["number"]] = time.monotonic()
-        again = "" if row["retry_of"] is None else f" (trial {row['retry_of']} again)"
-        self._print(f"trial {row['number']} of {self._budget}{again}: {told(row['params'])}")
+        again = "" if row["retry_of"] is None else f" (as trial {row['retry_of']}, which was lost)"
+        self._print(f"trial {row['number']} starts{again}: {told(row['params'])}")
 
     def validated(self, number: int, entry: Entry) -> None:
         """Show the newest validation."""
@@ -101,7 +100,7 @@ class Board:
             state = Text(row["state"] + row["progress"], _STYLES.get(row["state"], ""))
             what = Text(told(row["params"]))
             if row["state"] in ("failed", "lost") and row["reason"]:
-                what.append(f"\n{row['reason']}", "dim")
+                what.append(f"\n{_short(row['reason'])}", "dim")
             style = "bold" if best is not None and row["number"] == best["number"] else ""
             table.add_row(
                 str(row["number"]),
@@ -133,6 +132,10 @@ def told(params: dict[str, Any]) -> str:
         text = f"{value:.2g}" if isinstance(value, float) else str(value)
         parts.append(f"{label} {text}".strip())
     return " ".join(parts)
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= _REASON else f"{reason[: _REASON - 1]}…"
 
 
 def _figures(row: TrialRow) -> str:

@@ -105,24 +105,24 @@ ROW = {
 
 def test_without_a_terminal_there_are_plain_lines():
     stream = io.StringIO()
-    with Board(8, Console(file=stream, width=40)) as board:
+    with Board(Console(file=stream, width=40)) as board:
         board.started(ROW)
         board.validated(3, entry(0.25, 2))
         lost = {**ROW, "state": "lost", "reason": "its process ended with signal 9"}
         board.ended(lost)
         board.started({**ROW, "number": 4, "retry_of": 3})
     assert stream.getvalue().splitlines() == [
-        "trial 3 of 8: FPN lr 0.0012 lovasz crop 96",
+        "trial 3 starts: FPN lr 0.0012 lovasz crop 96",
         "trial 3 at step 2: +0.250 over nothing, boat IoU 0.250",
         "trial 3 lost, its process ended with signal 9: – over nothing, boat IoU –",
-        "trial 4 of 8 (trial 3 again): FPN lr 0.0012 lovasz crop 96",
+        "trial 4 starts (as trial 3, which was lost): FPN lr 0.0012 lovasz crop 96",
     ]
 
 
 def test_on_a_terminal_there_is_a_table_of_what_runs_now():
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=110, height=30)
-    with Board(8, console) as board:
+    with Board(console) as board:
         board.started(ROW)
         board.validated(3, entry(0.25, 2))
         board.ended(
