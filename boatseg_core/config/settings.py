@@ -150,10 +150,10 @@ def load_settings(**overrides: Any) -> Settings:
 
     Raises:
         ConfigError: A value is unknown, of the wrong type or out of range, or a file is
-            not TOML in UTF-8.
+            not TOML in UTF-8; or the home's path holds a question mark.
     """
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
@@ -164,6 +164,15 @@ def load_settings(**overrides: Any) -> Settings:
         ) from error
     except SettingsError as error:
         raise ConfigError(_not_json(error)) from error
+    home = settings.paths.root
+    if "?" in str(
+        home
+    ):  # in a URL, as MLflow and Dagster have of their databases, a path ends there
+        raise ConfigError(
+            f"the home cannot be {home}: MLflow and Dagster would cut its path at the question "
+            "mark; name a home without one with BOATSEG_HOME (or --home)"
+        )
+    return settings
 
 
 def provenance(settings: Settings) -> list[tuple[str, Any, str, str, str]]:

@@ -89,3 +89,28 @@ def test_one_screen(boatseg, home: Path, monkeypatch: pytest.MonkeyPatch, column
     lines = boatseg("status", "--home", home).stdout.splitlines()
     assert max(map(len, lines)) <= int(columns)
     assert len(lines) <= 24
+
+
+@pytest.mark.parametrize("command", ["status", "models"])
+def test_a_home_with_a_question_mark_is_refused_and_one_with_a_hash_is_not(
+    boatseg, tmp_path: Path, command: str
+) -> None:
+    refused = boatseg(command, "--home", tmp_path / "my home #1?")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "MLflow and Dagster would cut its path" in refused.stderr
+    assert not (tmp_path / "my home #1").exists()
+    taken = boatseg(command, "--home", tmp_path / "my home #1")
+    assert taken.exit_code == 0
+    assert "cut" not in taken.output
+
+
+def test_a_registry_in_a_home_with_a_hash_is_found(tmp_path: Path) -> None:
+    from boatseg_core.registry.connection import connect
+    from boatseg_core.registry.lookup import SqliteStore
+
+    settings = load_settings(home=tmp_path / "my home #1")
+    settings.paths.create()
+    client = connect(settings)
+    client.create_registered_model("m")
+    assert settings.paths.mlflow_db.is_file()
+    assert SqliteStore(settings.tracking_uri).aliased("m", "production") is None

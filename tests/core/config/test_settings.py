@@ -146,3 +146,9 @@ def test_a_home_that_cannot_be_created_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="set BOATSEG_HOME"):
         load_settings(home=tmp_path / "file" / "home").paths.create()
+
+
+def test_a_home_that_a_database_url_would_cut_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cut its path at the question mark; name a home"):
+        load_settings(home=tmp_path / "what?" / "home")
+    assert load_settings(home=tmp_path / "my home #1").paths.root == tmp_path / "my home #1"
