@@ -62,7 +62,9 @@ def optimize(tables: tuple[str, ...], as_json: bool) -> None:
 @click.argument("tables", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @click.option(
-    "--keep-days", type=click.FloatRange(min=0), help="Instead of the setting lake.keep_days."
+    "--keep-days",
+    type=click.FloatRange(min=0),
+    help="Instead of the setting lake.keep_days. Files younger than a day are never deleted.",
 )
 @json_option
 @home_option
