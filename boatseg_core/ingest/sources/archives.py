@@ -179,7 +179,9 @@ def usable(members: list[Member], archive: str) -> list[Member]:
     for member in members:
         if member.path in seen:
             raise Refusal(
-                "corrupt_archive", f"{archive} holds {member.path} more than once: pack it anew"
+                "duplicate_member",
+                f"{archive} holds {member.path} more than once, and which one is meant is not "
+                "known: pack it anew",
             )
         seen.add(member.path)
     if all(member.refusal and member.refusal.reason == "encrypted" for member in members):
