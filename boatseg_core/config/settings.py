@@ -165,9 +165,7 @@ def load_settings(**overrides: Any) -> Settings:
     except SettingsError as error:
         raise ConfigError(_not_json(error)) from error
     home = settings.paths.root
-    if "?" in str(
-        home
-    ):  # in a URL, as MLflow and Dagster have of their databases, a path ends there
+    if "?" in str(home):  # MLflow and Dagster make a URL of it, where a path ends there
         raise ConfigError(
             f"the home cannot be {home}: MLflow and Dagster would cut its path at the question "
             "mark; name a home without one with BOATSEG_HOME (or --home)"
