@@ -117,8 +117,8 @@ def _build(lake: Lake, settings: Settings) -> Totals:
                 bar.at = f"{batch} ({number:,}/{len(outdated):,})"
                 try:
                     build(lake, settings, batch, reasons, totals, bar.step(sizes[batch], totals))
-                except LostRace as error:  # its rows are there: the next round looks again
-                    screen.note(str(error))
+                except LostRace:  # its rows are there: the next round looks again
+                    screen.note(f"{batch}  another process is building it")
                     continue
                 totals.batches.setdefault(batch, reasons[0])
                 done.add((batch, reasons))

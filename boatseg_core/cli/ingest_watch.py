@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from boatseg_core.cli import screen
 from boatseg_core.cli.ingest_progress import Progress
 from boatseg_core.cli.ingest_steps import Totals, build
-from boatseg_core.errors import BoatsegError
+from boatseg_core.errors import BoatsegError, LostRace
 
 if TYPE_CHECKING:
     from boatseg_core.config import Settings
@@ -141,7 +141,7 @@ class Watch:
                 failed = self._failures.get(batch, (0, 0.0))[0] + 1
                 wait = min(_FIRST_WAIT * 2.0 ** (failed - 1), _LONGEST_WAIT)
                 self._failures[batch] = (failed, time.monotonic() + wait)
-                screen.note(f"{batch}  {error}; trying again in {wait:.0f} s")
+                screen.note(f"{batch}  {_say(error)}; trying again in {wait:.0f} s")
             else:
                 self._failures.pop(batch, None)
 
@@ -152,7 +152,7 @@ class Watch:
             bar.expect(files)
             build(self.lake, self.settings, batch, reasons, totals, bar.step(files, totals))
         seconds = time.monotonic() - started
-        parts = [reasons[0]]
+        parts = [f"built again (it was outdated: {reasons[0]})"]
         if totals.images or totals.refused:
             parts = [f"{totals.images:,} of {screen.counted(files, 'file')} read"]
             parts += [f"{len(totals.refused):,} quarantined"] if totals.refused else []
@@ -161,3 +161,8 @@ class Watch:
         rate = f", {totals.images / seconds:,.0f} images/s, {screen.size(totals.bytes_read)}"
         tail = f"({seconds:.1f} s{rate if totals.images else ''})"
         screen.say(f"{batch}  {', '.join(parts)}  {tail}")
+
+
+def _say(error: BoatsegError | OSError) -> str:
+    """What went wrong, for somebody who need not do anything."""
+    return "another process is building it" if isinstance(error, LostRace) else str(error)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # delta-rs makes a URI of every path and does not always make the same path of it again.
 _MISTAKEN = re.compile(r"%[0-9A-Fa-f]{2}|[\\\x00-\x1f]")
+_GAP = re.compile(r"but found gap: .*?\bversion: (\d+),.*?->")
 
 
 class Reader:
@@ -110,7 +111,7 @@ class Reader:
                     f"table {name} has no version {version}: its newest is {newest}"
                 ) from error
             at = "" if version is None else f" at version {version}"
-            reason = str(error).splitlines()[0]
+            reason = _say_log(error)
             raise LakeError(
                 f"table {name}{at} in {self.root} cannot be opened: {reason}; `boatseg lake "
                 "doctor` says what is damaged"
@@ -266,6 +267,14 @@ def spec_of(name: str) -> TableSpec:
         return TABLES[name]
     except KeyError:
         raise LakeError(f"no table is called {name!r}: there are {', '.join(TABLES)}") from None
+
+
+def _say_log(error: DeltaError) -> str:
+    """What is wrong with a log; delta-rs says of a gap how it holds both its ends in memory."""
+    text = str(error)
+    if gap := _GAP.search(text):
+        return f"version {int(gap[1]) + 1} is missing in its log"
+    return text.splitlines()[0]
 
 
 def _empty(spec: TableSpec) -> pl.DataFrame:

@@ -21,7 +21,7 @@ from boatseg_core.cli.ingest_watch import Watch
 from boatseg_core.config import load_settings
 from boatseg_core.dataset.differences import CRITERIA, GOLD, LABELS, SPLIT
 from boatseg_core.dataset.staleness import INCOMPLETE, Memory, all_reasons
-from boatseg_core.errors import InputError
+from boatseg_core.errors import InputError, LostRace
 from boatseg_core.lake import Lake
 
 
@@ -88,7 +88,7 @@ def test_it_takes_what_comes_outlives_its_folder_and_ends_when_asked(
     watching.wait_for("1 of 1 file read")
     labels = tmp_path / "home" / "landing" / "labels.csv"
     labels.write_text("ImageId,EncodedPixels\na.jpg,1 3\nc.jpg,\n")
-    watching.wait_for("labels are newer than the masks", count=2)
+    watching.wait_for("built again (it was outdated: labels are newer than the masks)", count=2)
 
     watching.process.send_signal(signal.SIGINT)
     assert watching.process.wait(30) == 0
@@ -165,6 +165,35 @@ def test_a_batch_that_fails_waits_and_holds_up_no_other(
     monkeypatch.setattr(time, "monotonic", lambda clock=time.monotonic: clock() + 11)
     watch.look()
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_another_ingester_is_no_reason_to_run_anything(
+    watch: Watch,
+    boatseg,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    read, lost = STEPS["reading"], []
+
+    def loses_once(lake: Lake, batch: str, *rest: object) -> None:
+        if batch not in lost:
+            lost.append(batch)
+            raise LostRace(f"batch {batch} was not written: run it again")
+        read(lake, batch, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setitem(STEPS, "reading", loses_once)
+    watch.look()
+    said = capsys.readouterr().err
+    assert said.count("another process is building it; trying again in 10 s") == 3
+    assert "run it again" not in said
+    lost.clear()
+    result = boatseg("ingest", "--once", "--home", tmp_path / "home")
+    assert result.exit_code == 0
+    assert result.stderr.count("another process is building it") == 3
+    assert "run it again" not in result.stderr
+    assert watch.lake.read("gold_dataset").height == 0
+    assert watch.lake.read("image_groups").height == 3
 
 
 def test_a_bucket_is_watched_with_the_tables_in_another(

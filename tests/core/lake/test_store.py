@@ -413,3 +413,17 @@ def test_a_few_rows_are_picked_with_their_pictures(lake: Lake) -> None:
     frame = lake.pick("raw_images", ["image"], ["b1-4", "b1-1", "b2-1"], batch_ids=["b1"])
     assert sorted(frame.rows()) == [("b1-1", "b1", b"\x01" * 10), ("b1-4", "b1", b"\x04" * 10)]
     assert lake.pick("raw_images", ["image"], [], batch_ids=["b1"]).is_empty()
+
+
+@pytest.mark.parametrize("pinned", [None, 3])
+def test_a_gap_in_the_log_is_said_in_a_sentence(tmp_path: Path, pinned: int | None) -> None:
+    lake = Lake(str(tmp_path))
+    for batch in ("a", "b", "c", "d"):
+        lake.replace_batch("quarantine", batch, TABLES["quarantine"].schema.empty_table())
+    (tmp_path / "quarantine" / "_delta_log" / f"{2:020}.json").unlink()
+    with pytest.raises(LakeError) as caught:
+        lake.table("quarantine", pinned)
+    assert str(caught.value) == (
+        f"table quarantine in {tmp_path} cannot be opened: version 2 is missing in its log; "
+        "`boatseg lake doctor` says what is damaged"
+    )
