@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -63,6 +65,36 @@ def test_a_store_that_does_not_answer_is_no_damage(
     monkeypatch.setattr(lake.files, "source", refused.files.source)
     with pytest.raises(LakeError, match="in the lake's object store"):
         examine(lake, deep=deep)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_store_that_is_gone_in_the_middle_of_a_file_is_no_damage(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch, deep: bool
+) -> None:
+    bucket = s3.bucket()
+    s3.store(bucket).put("x", b"1")  # makes the bucket
+    lake = Lake(f"s3://{bucket}/lake", s3.storage_options)
+    row = {"image_id": "a", "batch_id": "b"}
+    lake.replace_batch("raw_images", "b", pa.Table.from_pylist([row], TABLES["raw_images"].schema))
+    opened = obstore.open_reader
+
+    class Gone:
+        """A file that was opened, and whose bytes do not come: obstore raises OSError then."""
+
+        def __init__(self, file: Any) -> None:
+            self._file = file
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._file, name)
+
+        def read(self, size: int = -1) -> bytes:
+            raise OSError("Generic S3 error: Error performing GET: connection refused")
+
+    monkeypatch.setattr(obstore, "open_reader", lambda *args: Gone(opened(*args)))
+    with pytest.raises(LakeError, match=r"raw_images/.*object store: .*connection refused"):
+        examine(lake, deep=deep)
+    monkeypatch.undo()
+    assert examine(lake, deep=deep) == []
 
 
 def test_a_log_that_may_not_be_read_is_said(tmp_path: Path) -> None:
