@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from boatseg_core.dataset.loader.groups import Encoded, Groups
 from boatseg_core.dataset.loader.index import Index
@@ -65,7 +66,7 @@ def feed(
     reader = ThreadPoolExecutor(
         _AHEAD_REMOTE if groups.remote else 1, thread_name_prefix="read-gold"
     )
-    ahead: deque[Future[dict[int, Encoded]]] = deque()
+    ahead: deque[tuple[Future[pa.Table], list[int]]] = deque()
     span = _spans(index)
 
     def read_on() -> None:
@@ -73,7 +74,7 @@ def feed(
         if number is not None:
             low, high = span[number], span[number + 1]
             wanted = (np.flatnonzero(uses[low:high]) + low).tolist()
-            ahead.append(reader.submit(groups.read, number, wanted))
+            ahead.append((reader.submit(groups.table, number), wanted))
 
     try:
         for _ in range(1 + (_AHEAD_REMOTE if groups.remote else _AHEAD)):
@@ -85,7 +86,11 @@ def feed(
                 data = None
                 if uses[row]:
                     while row not in held:
-                        held.update(ahead.popleft().result())
+                        table, wanted = ahead.popleft()
+                        # Copied here, not by the reader: what a short-lived thread allocates
+                        # comes from an arena of its own, which memory is slow to return from.
+                        held.update(groups.rows(table.result(), wanted))
+                        del table
                         read_on()
                     data = held[row]
                     uses[row] -= 1

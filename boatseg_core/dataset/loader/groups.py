@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from boatseg_core.dataset.loader.index import Index, Parts, open_parts, reading
 from boatseg_core.dataset.loader.shelf import Shelf
@@ -70,20 +71,22 @@ class Groups:
         return self._remote
 
     def read(self, group: int, rows: Iterable[int]) -> dict[int, Encoded]:
-        """Read rows of one row group.
+        """Read rows of one row group: :meth:`table`, then :meth:`rows`."""
+        return self.rows(self.table(group), rows)
+
+    def rows(self, table: pa.Table, rows: Iterable[int]) -> dict[int, Encoded]:
+        """Copy rows out of a row group, which can be let go then.
 
         Args:
-            group: Number of the row group.
+            table: The row group.
             rows: Rows of the index, all of this row group.
 
         Returns:
-            Their pictures by row, in memory of their own: the row group itself is let go.
+            Their pictures by row.
 
         Raises:
-            LakeError: The file is gone or damaged.
             ImageError: A row has no picture; the message names it.
         """
-        table = self._table(group)
         columns = [table[name] if name in self._blobs else None for name in ("image", "mask")]
         found = {}
         for row in rows:
@@ -103,7 +106,12 @@ class Groups:
             )
         return bytes(buffer)
 
-    def _table(self, group: int) -> pa.Table:
+    def table(self, group: int) -> pa.Table:
+        """Read one row group.
+
+        Raises:
+            LakeError: The file is gone or damaged.
+        """
         if not (self._remote and self._cache_bytes):
             return self._fetch(group)
         if self._shelf is None:
@@ -121,7 +129,16 @@ class Groups:
             parts = self._open()
             part = parts.files[self._index.group_file[group]]
             unit = part.subset(row_group_ids=[int(self._index.group_number[group])])
-            return unit.to_table(schema=parts.schema, columns=list(self._blobs), use_threads=False)
+            return unit.to_table(
+                schema=parts.schema,
+                columns=list(self._blobs),
+                use_threads=False,
+                # Requests are worth joining only where they wait; of a file of this machine the
+                # row group would be in memory twice.
+                fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=self._remote),
+                # Gives row groups back to the system at once; Arrow's own pool keeps some.
+                memory_pool=pa.system_memory_pool(),
+            )
 
     def _open(self) -> Parts:
         if self._parts is None:

@@ -60,7 +60,7 @@ class Options:
     seed: int = 0
     threads: int = 0
     ahead: int = 3
-    buffer_bytes: int = 256 * MIB
+    buffer_bytes: int = 128 * MIB
     dtype: Literal["uint8", "float32"] = "uint8"
     rank: int | None = None
     world_size: int | None = None

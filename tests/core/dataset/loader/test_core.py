@@ -98,17 +98,17 @@ def test_what_is_held_is_bounded_in_bytes(
     gold = golds.write(Lake(str(tmp_path / "l"), durable=False), rows)
     sizes = {r["image_id"]: len(r["image"]) + len(r["mask"]) for r in rows}
     lock, held, most = threading.Lock(), set(), 0
-    read = Groups.read
+    read = Groups.rows
 
-    def reading(self: Groups, group: int, wanted: Any) -> Any:
+    def reading(self: Groups, table: Any, wanted: Any) -> Any:
         nonlocal most
-        found = read(self, group, wanted)
+        found = read(self, table, wanted)
         with lock:
             held.update(self._index.image_id(row) for row in found)
             most = max(most, sum(sizes[name] for name in held))
         return found
 
-    monkeypatch.setattr(Groups, "read", reading)
+    monkeypatch.setattr(Groups, "rows", reading)
     loader = gold.loader(
         size=8, batch_size=2, buffer_bytes=buffer_bytes, boat_share=share, ahead=0, threads=1
     )

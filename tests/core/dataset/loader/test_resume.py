@@ -78,9 +78,9 @@ def test_what_was_seen_is_neither_decoded_nor_read_again(
     other = gold.loader(**OPTIONS)
     other.load_state_dict(loader.state_dict())
     decoded, read = [], []
-    cut, groups = pipeline.cut, other._groups.read
+    cut, rows_of = pipeline.cut, other._groups.rows
     monkeypatch.setattr(pipeline, "cut", lambda *a: decoded.append(1) or cut(*a))
-    monkeypatch.setattr(other._groups, "read", lambda *a: read.append(a) or groups(*a))
+    monkeypatch.setattr(other._groups, "rows", lambda *a: read.append(a) or rows_of(*a))
     assert len(list(other)) == 2
     assert len(decoded) == 10
     rows = [row for _, wanted in read for row in wanted]
