@@ -87,14 +87,14 @@ IDENTITY = ("image_id", "batch_id", "sha256", "label_version", "group_id", "spli
 
 def expected_rows(lake: Lake) -> pl.LazyFrame:
     """List what belongs in gold by the newest silver tables: the columns of ``IDENTITY``."""
-    keys = ["image_id", "batch_id"]
+    keys, sizes = ["image_id", "batch_id"], ["width", "height"]
     newest = lake.scan("files").group_by("image_id").agg(newest=pl.col("batch_id").max())
     return (
         lake.scan("rasterized_masks")
         .filter(pl.col("rejected_rows") == 0)
-        .select(*keys, "label_version")
+        .select(*keys, *sizes, "label_version")
         .join(lake.scan("image_quality").filter("passed").select(keys), on=keys, how="semi")
-        .join(lake.scan("raw_images").select(*keys, "sha256"), on=keys)
+        .join(lake.scan("raw_images").select(*keys, *sizes, "sha256"), on=[*keys, *sizes])
         .join(lake.scan("image_groups").select(*keys, "group_id", "split"), on=keys)
         .join(newest, on="image_id")
         .filter(pl.col("batch_id") == pl.col("newest"))

@@ -12,10 +12,13 @@ from support.batches import build, changed, label
 from support.pictures import drop, encoded, texture
 
 from boatseg_core.config import Settings
+from boatseg_core.dataset.differences import GOLD
+from boatseg_core.dataset.gold import build_gold
 from boatseg_core.dataset.requalify import choose_batches, requalify
+from boatseg_core.dataset.staleness import outdated_batches
 from boatseg_core.errors import InputError
 from boatseg_core.ingest.quality import judge_batch, outdated_verdicts
-from boatseg_core.lake import Lake
+from boatseg_core.lake import TABLES, Lake
 
 
 def bytes_read() -> int:
@@ -111,6 +114,24 @@ def test_gold_left_behind_by_a_crash_is_joined_by_the_next(
 
     assert done.batches[0].flipped == 0
     assert done.gold == {batches[1]: (4, 2)}
+
+
+def test_a_mask_of_another_size_leaves_nothing_outstanding(
+    lake: Lake, settings: Settings, batches: list[str]
+) -> None:
+    batch = batches[0]
+    masks = lake.read("rasterized_masks", TABLES["rasterized_masks"].schema.names, batch_id=batch)
+    wider = pl.when(pl.col("image_id") == "0-1.jpg").then(pl.col("width") + 1)
+    odd = masks.with_columns(width=wider.otherwise(pl.col("width")).cast(masks["width"].dtype))
+    lake.replace_batch("rasterized_masks", batch, odd)
+    assert outdated_batches(lake, settings) == {batch: GOLD}
+
+    assert build_gold(lake, batch).left_out == {"mask_of_other_size": 1}
+
+    assert outdated_batches(lake, settings) == {}
+    version = lake.version("gold_dataset")
+    assert requalify(lake, settings, batches).gold == {}
+    assert lake.version("gold_dataset") == version
 
 
 def test_an_unknown_batch_is_named(lake: Lake, settings: Settings, batches: list[str]) -> None:
