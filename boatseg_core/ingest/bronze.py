@@ -68,6 +68,7 @@ def ingest_batch(lake: Lake, batch_id: str, settings: Settings) -> BronzeSummary
     Raises:
         InputError: The ledger has no such batch, or the landing folder it came from cannot be
             read. Nothing is written then.
+        LostRace: Another process wrote the batch meanwhile.
     """
     sealed = lake.read("files", batch_id=batch_id).sort("path")
     if sealed.is_empty():
@@ -75,18 +76,25 @@ def ingest_batch(lake: Lake, batch_id: str, settings: Settings) -> BronzeSummary
     sources = [open_source(name, settings) for name in sealed["source"].unique().sort().to_list()]
     for source in sources:
         source.check()
-    refused = lake.read("quarantine", TABLES["quarantine"].schema.names, batch_id=batch_id)
+    # Rows of an earlier run are taken over from these versions: a run that commits in between wins.
+    before = lake.create("raw_images").version()
+    refused_before = lake.create("quarantine").version()
+    refused = lake.read(
+        "quarantine",
+        TABLES["quarantine"].schema.names,
+        batch_id=batch_id,
+        version=refused_before,
+    )
     tally = _Tally()
     schema = TABLES["raw_images"].schema
-    before = lake.version("raw_images")
     images = record_batches(_images(sealed, sources, settings, tally), schema)
     stream = _chain(images, lambda: _earlier(lake, batch_id, before, tally))
     version = lake.replace_batch(
-        "raw_images", batch_id, pa.RecordBatchReader.from_batches(schema, stream)
+        "raw_images", batch_id, pa.RecordBatchReader.from_batches(schema, stream), since=before
     )
     rows = _first_refusals([_quarantined(each) for each in tally.refused], refused)
     table = pa.Table.from_pylist(rows, schema=TABLES["quarantine"].schema)
-    lake.replace_batch("quarantine", batch_id, table)
+    lake.replace_batch("quarantine", batch_id, table, since=refused_before)
     taken = tally.taken + tally.kept
     return BronzeSummary(
         sealed=sealed.height,
@@ -124,12 +132,10 @@ def _chain(
     yield from then()  # only now is it known which files are gone
 
 
-def _earlier(
-    lake: Lake, batch_id: str, version: int | None, tally: _Tally
-) -> Iterator[pa.RecordBatch]:
+def _earlier(lake: Lake, batch_id: str, version: int, tally: _Tally) -> Iterator[pa.RecordBatch]:
     """Carry over the rows an earlier run wrote for files that are gone; refuse the others."""
     found: set[str] = set()
-    if tally.missing and version is not None:
+    if tally.missing:
         wanted = pa.array([each.row["path"] for each in tally.missing], pa.string())
         schema = TABLES["raw_images"].schema
         for batch in lake.batches("raw_images", batch_id=batch_id, version=version):

@@ -160,13 +160,17 @@ class Lake(Reader):
         except Lost:
             return None
 
-    def replace_batch(self, name: str, batch_id: str, data: Data) -> int:
+    def replace_batch(
+        self, name: str, batch_id: str, data: Data, *, since: int | None = None
+    ) -> int:
         """Replace one batch of a table in a single atomic commit.
 
         Args:
             name: Table partitioned by ``batch_id``.
             batch_id: The batch; every row of ``data`` has to carry it.
             data: The batch's rows, all of them; may be empty.
+            since: Version of the table, as :meth:`create` opened it, that rows of the batch were
+                taken over from; by default the newest. Who wrote the batch after it wins.
 
         Returns:
             Delta version that holds exactly these rows for the batch.
@@ -177,7 +181,8 @@ class Lake(Reader):
         """
         _check_batched(name, batch_id)  # before a table is made for it
         try:
-            version = self._write(self.create(name), name, data, replace=batch_id)
+            table = self.create(name) if since is None else self.table(name, since)
+            version = self._write(table, name, data, replace=batch_id)
         except Lost as error:
             # A commit to another batch is simply followed; of two writers of the SAME batch the
             # later one fails, for its rows were made without knowing the winner's.

@@ -3,13 +3,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
 from support.pictures import drop, encoded, texture
 
 from boatseg_core.config import Settings
-from boatseg_core.errors import InputError
+from boatseg_core.errors import InputError, LostRace
 from boatseg_core.ingest.bronze import ingest_batch
 from boatseg_core.ingest.quality import judge_batch
 from boatseg_core.ingest.reconcile import incomplete_batches, missing_files, returned_batches
@@ -110,6 +111,32 @@ def test_a_second_run_keeps_what_has_been_deleted_since(lake: Lake, settings: Se
 
     assert (summary.images, summary.kept, summary.quarantined) == (2, 2, {})
     assert lake.read("raw_images", ["image_id", "image"]).sort("image_id").equals(before)
+
+
+@pytest.mark.parametrize("name", ["raw_images", "quarantine"])
+def test_a_run_that_commits_between_the_look_and_the_writing_wins(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    drop(settings.images_folder, "good.jpg", encoded(texture(1)))
+    drop(settings.images_folder, "bad.jpg", b"no picture")
+    batch = sealed(lake, settings)
+    replace, others = lake.replace_batch, [name]
+
+    def late(table: str, *args: Any, **options: Any) -> int:
+        if table in others:
+            others.clear()
+            ingest_batch(Lake(lake.root), batch, settings)  # reads both; then they are gone
+            for file in settings.images_folder.iterdir():
+                file.unlink()
+        return replace(table, *args, **options)
+
+    monkeypatch.setattr(lake, "replace_batch", late)
+    with pytest.raises(LostRace, match=f"of table {name} was not written"):
+        ingest_batch(lake, batch, settings)
+
+    assert lake.read("raw_images")["path"].to_list() == ["good.jpg"]
+    (refused,) = lake.read("quarantine").iter_rows(named=True)
+    assert (refused["path"], refused["reason"]) == ("bad.jpg", "not_an_image")
 
 
 def test_a_file_gone_before_it_was_ever_read_is_quarantined(lake: Lake, settings: Settings) -> None:

@@ -406,6 +406,17 @@ def test_two_writers_of_one_batch_cannot_both_win(lake: Lake) -> None:
     assert lake.counts("raw_images") == {"b1": 3}
 
 
+def test_rows_taken_over_from_a_version_lose_to_who_wrote_the_batch_since(lake: Lake) -> None:
+    lake.replace_batch("raw_images", "b1", pictures("b1", 1))
+    since = lake.version("raw_images")
+    assert since is not None
+    lake.replace_batch("raw_images", "b2", pictures("b2", 2))
+    assert lake.replace_batch("raw_images", "b1", pictures("b1", 4), since=since) == since + 2
+    with pytest.raises(LakeError, match="batch b1 of table raw_images was not written"):
+        lake.replace_batch("raw_images", "b1", pictures("b1", 5), since=since)
+    assert lake.counts("raw_images") == {"b1": 4, "b2": 2}
+
+
 def test_a_few_rows_are_picked_with_their_pictures(lake: Lake) -> None:
     assert lake.pick("raw_images", ["image"], ["b1-1"], batch_ids=["b1"]).is_empty()
     for batch_id in ("b1", "b2"):
