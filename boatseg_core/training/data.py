@@ -6,6 +6,7 @@ on what it will be given, not on the crops it was fed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ from torch.utils.data import DataLoader, IterableDataset  # noqa: TID253
 
 if TYPE_CHECKING:
     from boatseg_core.config.sections import Train
-    from boatseg_core.dataset import Batch, GoldDataset, Sample
+    from boatseg_core.dataset import GoldDataset, Sample
+    from boatseg_core.dataset.loader.tensors import TorchLoader
 
 # Every encoder halves its input five times.
 MULTIPLE = 32
@@ -124,23 +126,34 @@ class CropStream(IterableDataset[CropBatch]):
         self, gold: GoldDataset, train: Train, epochs: list[int], *, skip: int = 0
     ) -> None:
         super().__init__()
-        self._source: Iterator[Batch] = gold.crops(
-            "train",
-            crop=train.crop,
-            batch_size=train.batch_size,
-            positive_share=train.positive_share,
-            seed=train.seed,
-            threads=train.threads,
-            skip=skip,
-        )
+        self._source = _crops(gold, train).forever(skip)
         self._epochs = iter(epochs)
 
     def __iter__(self) -> Iterator[CropBatch]:
         for _ in range(next(self._epochs, 0)):
             batch = next(self._source)
-            yield CropBatch(
-                torch.from_numpy(batch.images), torch.from_numpy(batch.masks), batch.image_ids
-            )
+            yield CropBatch(batch["image"], batch["mask"], batch["image_id"])
+
+
+def _crops(gold: GoldDataset, train: Train) -> TorchLoader:
+    boats = gold.index("train")["boat_count"] > 0
+    near, natural = train.positive_share, int(boats.sum()) / max(1, len(boats))
+    # Besides the crops near an object, those cut anywhere are of any image, boats or not.
+    share = near + (1 - near) * natural
+    # No image is left over at an epoch's end, and usual batch sizes see the same images in the same
+    # order: two batches of four are a batch of eight.
+    whole = math.lcm(train.batch_size, 32)
+    return gold.torch(
+        "train",
+        crop=train.crop,
+        batch_size=train.batch_size,
+        boat_share=share,
+        centred=near / share if share else 0.0,
+        images=-(-len(boats) // whole) * whole,
+        seed=train.seed,
+        threads=train.threads,
+        pin_memory=False,  # the trainer's data loader does
+    )
 
 
 class WholeImages(IterableDataset[WholeBatch]):
