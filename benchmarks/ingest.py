@@ -7,7 +7,8 @@ of 32 files comes first):
   measurements, bytes and all committed to Delta (listing and sealing: ``discovery.py``);
 - ``fast``: the same with ``decode.mode = "entropy"``;
 - ``limit``: as many threads do the same decode, SHA-256 and (Pillow's) histogram and write nothing;
-- ``spark``, ``ray``, ``daft``: decode with Pillow, SHA-256, histogram; bytes and all to Parquet.
+- ``spark``, ``ray``, ``daft``: decode with Pillow, SHA-256, histogram; bytes and all to Parquet;
+  ``spark_tuned`` with settings for pictures instead of Spark's defaults.
 
 Files are in the page cache. Every contestant but ``fast`` has to prove its work: the digest over
 all hashes and histograms must be the same, to the last bit. ``make bench-peers`` installs peers.
@@ -50,7 +51,7 @@ from _common import (
     warm,
 )
 
-PEERS = ("spark", "ray", "daft")
+PEERS = ("spark", "spark_tuned", "ray", "daft")
 OURS = ("ours", "fast", "limit")
 WARM_UP = 32
 SEED = 2018
@@ -76,7 +77,7 @@ def main() -> None:
     folder = options.data or Path(tempfile.gettempdir()) / f"boatseg-bench-{SEED}-{count}"
     data = make_images(folder, count)
     wanted = [name for name in (*OURS, *PEERS) if not options.only or name in options.only]
-    pythons = {name: peer_python(name) for name in PEERS if name in wanted}
+    pythons = {name: peer_python(name.removesuffix("_tuned")) for name in PEERS if name in wanted}
     with scratch("ingest") as work:
         few = work / "few"
         populate(few, sorted(data.iterdir())[:WARM_UP])
@@ -129,6 +130,8 @@ def summary(turns: dict[str, list[dict[str, Any]]], count: int) -> dict[str, Any
         else None,
         "of_spark": ratio("ours", "spark"),
         "fast_of_spark": ratio("fast", "spark"),
+        "of_spark_tuned": ratio("ours", "spark_tuned"),
+        "fast_of_spark_tuned": ratio("fast", "spark_tuned"),
         "peers": {name: rate[name] for name in PEERS if name in rate},
         "peak_rss_mb": max((t["peak_rss_mb"] for t in turns.get("ours", [])), default=None),
         "images": count,
@@ -252,8 +255,10 @@ def start_peer(
 ) -> Finished:
     """Run a peer in its own environment."""
     with tempfile.TemporaryDirectory(dir=work) as out:
-        script = ROOT / "benchmarks" / "peers" / f"{name}_ingest.py"
-        return run_json([python, script, str(threads), few, data, Path(out) / "tables"])
+        plain = name.removesuffix("_tuned")
+        script = ROOT / "benchmarks" / "peers" / f"{plain}_ingest.py"
+        how = ["tuned"] if plain != name else []
+        return run_json([python, script, str(threads), few, data, Path(out) / "tables", *how])
 
 
 def populate(folder: Path, files: Iterable[Path]) -> None:

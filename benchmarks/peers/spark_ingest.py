@@ -1,4 +1,8 @@
-"""Spark: the binaryFile source, a pandas_udf with Pillow, Parquet. ``local[N]``."""
+"""Spark: the binaryFile source, a pandas_udf with Pillow, Parquet. ``local[N]``.
+
+Twice: with Spark's own defaults, as a first job is written, and with the settings that somebody who
+knows Spark would change for pictures (``tuned``).
+"""
 
 from __future__ import annotations
 
@@ -16,23 +20,28 @@ from picture import measure, run
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import col, pandas_udf
 
-threads, warm_up, data, out = sys.argv[1:]
-spark = (
+TUNED = {
+    # Tasks of some 100 files: with the defaults, a task has four, and starting it costs more.
+    "spark.sql.files.maxPartitionBytes": "16m",
+    "spark.sql.files.openCostInBytes": "0",
+    # Rows of 150 kB: with such tasks, the default of 10,000 would make batches of the whole task.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "128",
+    # As ours: JPEGs do not compress, and trying costs time.
+    "spark.sql.parquet.compression.codec": "uncompressed",
+}
+
+threads, warm_up, data, out, *how = sys.argv[1:]
+builder = (
     SparkSession.builder.master(f"local[{threads}]")
     .config("spark.ui.enabled", "false")
     .config("spark.driver.memory", "4g")
     .config("spark.driver.bindAddress", "127.0.0.1")
     .config("spark.driver.host", "127.0.0.1")
-    # Rows of 150 kB: with the default of 10,000 a batch would be larger than the heap.
-    .config("spark.sql.execution.arrow.maxRecordsPerBatch", "128")
-    # Tasks of some 100 files: with the defaults, a task has four, and starting it costs more.
-    .config("spark.sql.files.maxPartitionBytes", "16m")
-    .config("spark.sql.files.openCostInBytes", "0")
     .config("spark.ui.showConsoleProgress", "false")
-    # As ours: JPEGs do not compress, and trying costs time.
-    .config("spark.sql.parquet.compression.codec", "uncompressed")
-    .getOrCreate()
 )
+for name, value in TUNED.items() if how == ["tuned"] else ():
+    builder = builder.config(name, value)
+spark = builder.getOrCreate()
 spark.sparkContext.setLogLevel("ERROR")
 
 
