@@ -32,13 +32,6 @@ rebuild_labels = dg.define_asset_job(
     description="New labels of one batch: masks and gold. No picture file is read.",
 )
 
-requalify_batch = dg.define_asset_job(
-    "requalify_batch",
-    dg.AssetSelection.assets("image_quality", "gold_dataset"),
-    partitions_def=batches,
-    description="New verdicts of one batch, from what was measured once, and gold.",
-)
-
 load_labels = dg.define_asset_job(
     "load_labels",
     dg.AssetSelection.assets("raw_masks"),
@@ -66,5 +59,13 @@ score_batch = dg.define_asset_job(
     description="Score one batch with the model in production and compare it with training.",
 )
 
-all_jobs = [ingest_batch, requalify_batch, load_labels, tune_model, train_model, score_batch]
+all_jobs = [
+    ingest_batch,
+    requalify_batch,
+    rebuild_labels,
+    load_labels,
+    tune_model,
+    train_model,
+    score_batch,
+]
 """Every job."""

@@ -1,25 +1,22 @@
-"""Read gold as arrays: whole images for evaluation, an endless stream of crops for training."""
+"""Read gold as arrays: whole images for evaluation, shuffled batches for training."""
 
 from __future__ import annotations
 
 import os
-import random
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from boatseg_core.dataset.crops import cut
 from boatseg_core.dataset.loader import Loader, Options
 from boatseg_core.dataset.stream import GoldRow, GoldStream
-from boatseg_core.errors import ImageError, InputError
+from boatseg_core.errors import ImageError
 from boatseg_core.imaging.decode import decode
 from boatseg_core.imaging.mask_png import decode_mask
 from boatseg_core.lake import Lake
@@ -70,21 +67,6 @@ class Sample:
     group_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One training batch.
-
-    Attributes:
-        images: uint8 ``[B, 3, crop, crop]`` RGB.
-        masks: uint8 ``[B, 1, crop, crop]``, 1 on objects.
-        image_ids: Image each crop was cut from.
-    """
-
-    images: npt.NDArray[np.uint8]
-    masks: npt.NDArray[np.uint8]
-    image_ids: list[str]
-
-
 class GoldDataset:
     """One pinned version of ``gold_dataset``.
 
@@ -133,47 +115,6 @@ class GoldDataset:
         stream = GoldStream(self.lake, self.version, split)
         rows = (row for row in stream.in_order() if row.image_id in chosen)
         yield from _in_threads(rows, _sample, threads)
-
-    def crops(
-        self,
-        split: str,
-        *,
-        crop: int,
-        batch_size: int,
-        positive_share: float,
-        seed: int,
-        threads: int = 0,
-        skip: int = 0,
-    ) -> Iterator[Batch]:
-        """Stream random crops at native resolution, for ever.
-
-        A share of the crops is cut near a random object, the others anywhere. Row groups are
-        visited in a new random order each epoch and mixed through a buffer of encoded images, so
-        memory does not grow with the table.
-
-        Args:
-            split: Split to read.
-            crop: Side of a crop in pixels; smaller images are padded by reflection.
-            batch_size: Crops in a batch.
-            positive_share: Share of crops cut near an object, 0 to 1.
-            seed: Seeds order and crops: the same seed gives the same stream.
-            threads: Decoding threads; 0 for one per core.
-            skip: Batches to leave out at the beginning, without decoding them.
-
-        Raises:
-            InputError: The split is empty, or has no image with objects though crops near
-                objects are wanted.
-            ImageError: An image of gold no longer decodes; the message names it.
-        """
-        counts = self.index(split)["boat_count"]
-        if counts.is_empty():
-            raise InputError(f"gold has no {split} image: ingest and label more images")
-        if positive_share > 0 and not (counts > 0).any():
-            raise InputError(
-                f"no {split} image of gold has a labelled object: label some, or set "
-                "train.positive_share to 0"
-            )
-        return self._crops(split, crop, batch_size, positive_share, seed, threads, skip)
 
     def loader(self, split: str = "train", **options: Any) -> Loader:
         """Iterate over batches of arrays, for any framework.
@@ -227,40 +168,6 @@ class GoldDataset:
             pin_memory=pin_memory,
         )
 
-    def _crops(
-        self,
-        split: str,
-        crop: int,
-        batch_size: int,
-        positive_share: float,
-        seed: int,
-        threads: int,
-        skip: int,
-    ) -> Iterator[Batch]:
-        generator = random.Random(seed)
-        seeds = generator.getrandbits(63), generator.getrandbits(63)
-        anything = GoldStream(self.lake, self.version, split).shuffled(seeds[0])
-        positive = GoldStream(self.lake, self.version, split, with_objects=True).shuffled(seeds[1])
-
-        def tasks() -> Iterator[_Task]:
-            while True:
-                near = generator.random() < positive_share
-                yield _Task(next(positive if near else anything), near, generator.getrandbits(63))
-
-        def work(task: _Task) -> _Crop:
-            sample = _sample(task.row)
-            boxes = task.row.boat_boxes if task.near else []
-            return _Crop(task.row.image_id, *cut(sample.image, sample.mask, crop, boxes, task.seed))
-
-        crops = _in_threads(islice(tasks(), skip * batch_size, None), work, threads)
-        while True:
-            chosen = [next(crops) for _ in range(batch_size)]
-            yield Batch(
-                images=np.stack([item.image for item in chosen]),
-                masks=np.stack([item.mask for item in chosen]),
-                image_ids=[item.image_id for item in chosen],
-            )
-
     def _choose(self, split: str, limit: int, seed: int) -> list[str]:
         index = self.index(split)
         if not limit or index.height <= limit:
@@ -275,20 +182,6 @@ class GoldDataset:
             *boats.sample(wanted, seed=seed)["image_id"].to_list(),
             *empty.sample(rest, seed=seed)["image_id"].to_list(),
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    row: GoldRow
-    near: bool
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Crop:
-    image_id: str
-    image: npt.NDArray[np.uint8]
-    mask: npt.NDArray[np.uint8]
 
 
 def _sample(row: GoldRow) -> Sample:

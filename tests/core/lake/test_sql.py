@@ -451,7 +451,8 @@ def test_odd_results_become_frames(lake: Lake) -> None:
     ],
 )
 def test_values_that_a_frame_cannot_hold_are_told(lake: Lake, text: str) -> None:
-    with pytest.raises(InputError, match=r"the column x of the result holds .*: cast it to VARCHAR"):
+    told = r"the column x of the result holds .*: cast it to VARCHAR"
+    with pytest.raises(InputError, match=told):
         query(lake, text)
     assert query(lake, f"select x::varchar as x from ({text})")["x"][0]
 
