@@ -272,7 +272,7 @@ def test_crops_larger_than_the_image_are_reflected(filled: Lake) -> None:
 
 
 def test_an_empty_split_says_what_to_do(filled: Lake) -> None:
-    with pytest.raises(InputError, match="gold has no excluded image in version 1: ingest and label"):
+    with pytest.raises(InputError, match="gold has no excluded image in version 1: ingest and"):
         GoldDataset(filled).loader("excluded", crop=32)
 
 
