@@ -17,6 +17,8 @@ from boatseg_core.ingest.sources import SUFFIXES, TEMPORARY, Entry, Source
 # Files compared with the ledger at a time: each comparison looks through the ledger's paths once.
 _PAGE = 100_000
 _LOOK_AT_CLOCK = 256  # files
+# Each file with when it was looked at, or shortly before.
+_LISTED = {**FOUND, "looked": pl.Int64}
 
 
 @dataclass
@@ -68,29 +70,31 @@ def pages(
     listing = source.listing(after)
     last = False
     while not last:
-        entries: list[Entry] = []
-        seen: list[int] = []  # when each handful was looked at
-        while len(entries) < _PAGE:
-            seen.append(time.time_ns())
+        # Columns from the start: of a page of entries, kept, the garbage collector would look
+        # through every one again and again, for a fifth of the time.
+        columns: list[list[str | int]] = [[] for _ in _LISTED]
+        count = 0
+        while count < _PAGE:
+            now = time.time_ns()
             handful = list(islice(listing, _LOOK_AT_CLOCK))
-            entries += handful
+            count += len(handful)
+            writable = _writable(handful, landing, tally)
+            for i in range(len(FOUND)):
+                columns[i] += [entry[i] for entry in writable]
+            columns[-1] += [now] * len(writable)
+            # To go on from: the last one that is there, and that can be written down.
+            after = writable[-1].path if writable else after
             last = len(handful) < _LOOK_AT_CLOCK
             # Not behind a name that cannot be written down: the next look would begin here again.
             if last or (time.monotonic() >= ends and _is_place(handful[-1])):
                 break
-        writable = _writable(entries, landing, tally)
-        # To go on from: the last one that is there, and that can be written down.
-        after = writable[-1].path if writable else after
-        looked = _times(entries, seen, writable)
-        yield Page(_sorted(writable, looked, landing, tally), after, last)
-
-
-def _times(entries: list[Entry], seen: list[int], kept: list[Entry]) -> pl.Series:
-    """When each kept file was looked at, or shortly before; nanoseconds since 1970."""
-    if len(kept) < len(entries):  # rare: the earliest of all does, since it lets files wait longer
-        return pl.Series([seen[0]], dtype=pl.Int64).new_from_index(0, len(kept))
-    at = pl.Series(seen, dtype=pl.Int64)
-    return at.gather(pl.int_range(len(kept), eager=True) // _LOOK_AT_CLOCK)
+        listed = pl.DataFrame(
+            [
+                pl.Series(name, values, dtype=dtype)
+                for (name, dtype), values in zip(_LISTED.items(), columns, strict=True)
+            ]
+        )
+        yield Page(_sorted(listed, landing, tally), after, last)
 
 
 def _writable(entries: list[Entry], landing: Landing, tally: Tally) -> list[Entry]:
@@ -117,16 +121,8 @@ def _is_place(entry: Entry) -> bool:
     return not entry.error and _is_utf8(entry.path)
 
 
-def _sorted(
-    entries: list[Entry], looked: pl.Series, landing: Landing, tally: Tally
-) -> pl.DataFrame:
+def _sorted(listed: pl.DataFrame, landing: Landing, tally: Tally) -> pl.DataFrame:
     """Keep the settled images and archives; count the others."""
-    listed = pl.DataFrame(
-        [  # not zip(*entries), which makes an iterator a file
-            pl.Series(name, [entry[i] for entry in entries], dtype=dtype)
-            for i, (name, dtype) in enumerate(FOUND.items())
-        ]
-    )
     wanted = _wanted(landing)
     packed = SUFFIXES if landing.archives else ()
     # The ending is short: only that much of a path is brought to lower case.
@@ -139,12 +135,7 @@ def _sorted(
         hidden = pl.col("path").str.contains(r"(^|/)\.[^/]*$")
         marked = marked.with_columns(dotted=pl.col("dotted") & hidden)
     counts = ~pl.col("dotted") & _ends(wanted) & ~_ends(TEMPORARY)
-    taken = (
-        marked.with_columns(looked=looked)
-        .filter(counts)
-        .with_columns(packed=_ends(packed))
-        .drop("end", "dotted")
-    )
+    taken = marked.filter(counts).with_columns(packed=_ends(packed)).drop("end", "dotted")
     # Also shortly ahead of our clock (a file server's may be): young all the same. A time far
     # ahead is a wrong one and must not hold the file back until then.
     age = (pl.col("looked") - pl.col("mtime_ns")).abs()
