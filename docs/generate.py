@@ -20,7 +20,7 @@ NOTE = "<!-- Made by `make docs` from {source}; change it there. -->"
 
 def configuration() -> Iterator[str]:
     """Lines of configuration.md: every setting, by section."""
-    yield NOTE.format(source="boatseg_core/config/sections.py")
+    yield NOTE.format(source="boatseg_core/config/sections")
     yield """
 # Configuration
 
