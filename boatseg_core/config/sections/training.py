@@ -19,7 +19,7 @@ class Train(Section):
         (128, 64, 32, 16, 16), "channels", "Width of the five decoder stages (Unet family)."
     )
     crop: int = setting(192, "px", "Side of the square training crops, a multiple of 32.", ge=32)
-    batch_size: int = setting(8, "images", "Crops in one training step.", ge=1)
+    batch_size: int = setting(8, "images", "Crops in one training step of one device.", ge=1)
     max_steps: int = setting(1500, "steps", "Length of the training.", ge=1)
     validations: int = setting(5, "", "Validations spread evenly over the training.", ge=1)
     valid_images: int = setting(
@@ -54,14 +54,26 @@ class Train(Section):
         "The training stops after so many without a better score; 0 never stops early.",
         ge=0,
     )
-    compile: bool = setting(
-        False, "", "Compile the network for the crops with torch.compile before the first step."
+    compile: Literal["auto", "always", "never"] = setting(
+        "auto",
+        "",
+        "Compile the network for the crops with torch.compile; auto does so where the steps of the "
+        "training save more time than compiling takes.",
     )
     checkpoint_steps: int = setting(
         200,
         "steps",
         "A killed training loses at most so many; 0 keeps its state after validations only.",
         ge=0,
+    )
+    device: Literal["auto", "cpu", "cuda"] = setting(
+        "auto", "", "What computes; auto means GPUs where there are any."
+    )
+    devices: int = setting(
+        1,
+        "processes",
+        "GPUs of this machine to train on (on a CPU: processes), with train.batch_size crops each.",
+        ge=1,
     )
     precision: Literal["auto", "32", "bf16"] = setting(
         "auto", "", "Number format; auto means bf16 on a GPU that has it, else 32."
