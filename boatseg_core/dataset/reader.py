@@ -97,7 +97,13 @@ class GoldDataset:
         return frame.sort("batch_id", "image_id")
 
     def samples(
-        self, split: str, *, limit: int = 0, threads: int = 0, seed: int = 0
+        self,
+        split: str,
+        *,
+        limit: int = 0,
+        threads: int = 0,
+        seed: int = 0,
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[Sample]:
         """Iterate over whole images at native resolution, in a fixed order.
 
@@ -107,11 +113,14 @@ class GoldDataset:
                 0 for all.
             threads: Decoding threads; 0 for one per core.
             seed: Seeds the choice.
+            part: Which part of how many is wanted, counted from 0; the parts share no image and are
+                about as large.
 
         Raises:
             ImageError: An image of gold no longer decodes; the message names it.
         """
-        chosen = set(self._choose(split, limit, seed))
+        number, parts = part
+        chosen = set(self._choose(split, limit, seed)[number::parts])
         stream = GoldStream(self.lake, self.version, split)
         rows = (row for row in stream.in_order() if row.image_id in chosen)
         yield from _in_threads(rows, _sample, threads)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,10 @@ import numpy.typing as npt
 from boatseg_core.dataset.loader.index import Index
 
 Rows = npt.NDArray[np.int64]
+
+ORDER_VERSION: Final = 1
+"""Counts up with every change of the order, of the sampling or of the choice of crops: what goes on
+from a state of another version would not see the data it was to see."""
 
 _RAMP = 8  # part of a row group that leaves the buffer before the next is read while it fills
 _MOST = 16_384  # rows in the buffer, however small they are: what an order costs stays bounded
