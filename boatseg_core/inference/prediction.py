@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from boatseg_core.imaging import components, rle
+from boatseg_core.inference.calibration import Floats, ScoreCalibration, evidence, sigmoid
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,11 @@ class Prediction:
         rles: Run-length encoding of each object (column-major, 1-indexed).
         boxes: ``[x, y, width, height]`` of each object, in pixels, x and y zero-based.
         areas: Pixels of each object.
-        scores: Mean probability over each object's pixels.
+        scores: Probability that each object is a true one, that is, covers one with an IoU over
+            0.5; where the model was not calibrated, the mean probability of its pixels.
+        evidence: What the scores are made of, float64 ``[K, 3]``, see
+            :func:`boatseg_core.inference.calibration.evidence`.
+        means: Mean probability of each object's pixels.
     """
 
     width: int
@@ -30,6 +35,8 @@ class Prediction:
     boxes: list[list[int]]
     areas: list[int]
     scores: list[float]
+    evidence: Floats = field(default_factory=lambda: np.zeros((0, 3)), repr=False, compare=False)
+    means: list[float] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def boat_count(self) -> int:
@@ -63,7 +70,12 @@ def above(logits: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.b
 
 
 def from_logits(
-    logits: npt.NDArray[np.float32], *, threshold: float, min_area: int, split_neck: float = 0.0
+    logits: npt.NDArray[np.float32],
+    *,
+    threshold: float,
+    min_area: int,
+    split_neck: float = 0.0,
+    calibration: ScoreCalibration | None = None,
 ) -> Prediction:
     """Turn one image's logits into objects.
 
@@ -76,6 +88,8 @@ def from_logits(
         min_area: In pixels.
         split_neck: Regions are cut at necks narrower than this share of the narrower part; 0
             leaves them whole.
+        calibration: Turns what the pixels of an object say into its score; None takes their mean
+            probability.
     """
     height, width = logits.shape
     mask = above(logits, threshold)
@@ -92,12 +106,14 @@ def from_logits(
     top, bottom = np.minimum.reduceat(row, first), np.maximum.reduceat(row + length, first)
 
     inside = logits.T[mask.T].astype(np.float64)
-    per_run = np.add.reduceat(_sigmoid(inside), np.cumsum(runs.length) - runs.length)
-    scores = np.add.reduceat(per_run[order], first) / areas
+    begin = np.cumsum(runs.length) - runs.length
+    means = np.add.reduceat(np.add.reduceat(sigmoid(inside), begin)[order], first) / areas
+    said = evidence(inside, begin, order, first, areas)
 
     start = column * height + row
     ends = np.append(first[1:], len(order))
     kept = np.flatnonzero(areas >= min_area)
+    scores = means if calibration is None else calibration.scores(said)
     return Prediction(
         width=width,
         height=height,
@@ -108,13 +124,9 @@ def from_logits(
         ],
         areas=areas[kept].tolist(),
         scores=scores[kept].tolist(),
+        evidence=said[kept],
+        means=means[kept].tolist(),
     )
-
-
-def _sigmoid(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    # Beyond 700 exp leaves the range of float64, and the answer is 0 or 1 anyway.
-    positive = 1.0 / (1.0 + np.exp(-np.minimum(np.abs(logits), 700.0)))
-    return np.where(logits >= 0, positive, 1.0 - positive)
 
 
 def _encode(start: components.Ints, length: components.Ints) -> str:

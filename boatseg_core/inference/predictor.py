@@ -203,4 +203,5 @@ class Predictor:
             threshold=self.threshold,
             min_area=self.min_area,
             split_neck=self.split_neck,
+            calibration=self.spec.score_calibration,
         )

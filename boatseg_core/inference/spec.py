@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from boatseg_core.errors import RegistryError
+from boatseg_core.inference.calibration import ScoreCalibration
 
 MODEL_FILE = "model.onnx"
 SPEC_FILE = "boatseg.json"
@@ -38,6 +39,9 @@ class ModelSpec(BaseModel):
         min_area: Connected regions with fewer pixels are dropped.
         split_neck: Regions are cut at necks narrower than this share of the narrower part; 0, as
             in models from before there was this field, leaves them whole.
+        score_calibration: Turns what the pixels of an object say into the probability that it is a
+            true one; None, as in models from before there was this field, scores it by the mean
+            probability of its pixels.
         onnx_sha256: Checksum of ``model.onnx`` in lower-case hexadecimal; :meth:`save` fills it.
         architecture: Architecture of segmentation-models-pytorch.
         encoder: Encoder of segmentation-models-pytorch.
@@ -59,6 +63,7 @@ class ModelSpec(BaseModel):
     threshold: float = Field(default=0.5, gt=0, lt=1)
     min_area: int = Field(default=30, ge=0)
     split_neck: float = Field(default=0.0, ge=0, lt=1)
+    score_calibration: ScoreCalibration | None = None
     onnx_sha256: str = Field(default="", pattern=r"^(|[0-9a-f]{64})$")
     architecture: str = ""
     encoder: str = ""

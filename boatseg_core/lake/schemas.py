@@ -363,7 +363,9 @@ _SPECS = (
             Column("model_name", _STR, "Registered model."),
             Column("model_version", _I32, "Version of the registered model."),
             *_BOATS,
-            Column("boat_scores", pa.list_(_F32), "Mean probability of each object, 0 to 1."),
+            Column(
+                "boat_scores", pa.list_(_F32), "Probability that each object is a true one, 0 to 1."
+            ),
             Column("boat_rles", pa.list_(_STR), "Run lengths of each object."),
             Column("brightness", _F32, "Mean luminance of the image, 0 to 255."),
             Column("scored_at", _TIME, "When the image was scored."),

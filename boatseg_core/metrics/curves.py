@@ -22,7 +22,12 @@ GRID: Floats = np.arange(1, 100) / 100
 """Thresholds of the curve: probabilities 0.01 to 0.99."""
 
 BINS = 20
-"""Bins of the reliability diagram, of equal width."""
+"""Bins of the reliability diagram of pixels, of equal width."""
+
+SCORE_BINS = 10
+"""Bins of that of objects, of which there are far fewer."""
+
+_CHANCES = 400  # simulated test sets behind ``ece_by_chance``
 
 # In float32, as the predictor cuts: a pixel on the edge falls on the same side in both.
 _EDGES: Logits = np.array([math.log(p / (1 - p)) for p in GRID], dtype=np.float32)
@@ -127,23 +132,70 @@ class PixelCurves:
 
 
 class ScoreReliability:
-    """Whether an object with a score of 0.8 is real in 8 cases out of 10."""
+    """Whether an object with a score of 0.8 is real in 8 cases out of 10.
+
+    Keeps nine bytes an object.
+    """
 
     def __init__(self) -> None:
-        self._sums = np.zeros((3, BINS))
+        self._scores: list[Floats] = []
+        self._right: list[npt.NDArray[np.bool_]] = []
 
     def update(self, scores: npt.ArrayLike, right: npt.ArrayLike) -> None:
         """Add predicted objects: their scores 0 to 1, and whether each is a true one."""
-        score = np.asarray(scores, dtype=np.float64)
-        where = np.minimum((score * BINS).astype(np.int64), BINS - 1)
-        weights = (np.ones(len(score)), np.asarray(right, dtype=np.float64), score)
-        for total, weight in zip(self._sums, weights, strict=True):
-            total += np.bincount(where, weights=weight, minlength=BINS)
+        self._scores.append(np.asarray(scores, dtype=np.float64))
+        self._right.append(np.asarray(right, dtype=np.bool_))
 
     def compute(self) -> dict[str, Any]:
-        """Return ``ece`` (None without objects) and ``bins`` as for pixels."""
-        rows = bins(*self._sums)
-        return {"ece": expected_error(rows), "bins": rows}
+        """Compare scores with outcomes.
+
+        Returns:
+            ``ece`` and ``brier`` as for pixels, None without objects. ``ece_by_chance``, what the
+            error of scores that tell the truth would be on as many objects, on average: few
+            objects never agree with their scores exactly (Bröcker & Smith 2007).
+            ``bins`` as for pixels, each with ``low`` and ``high``, Wilson's 95 % interval of its
+            ``accuracy``.
+        """
+        scores = np.concatenate([np.zeros(0), *self._scores])
+        right = np.concatenate([np.zeros(0), *self._right])
+        where = np.minimum((scores * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
+        count, came_true, mass = (
+            np.bincount(where, weights=weight, minlength=SCORE_BINS)
+            for weight in (np.ones(len(scores)), right, scores)
+        )
+        rows = bins(count, came_true, mass)
+        for row, true, cases in zip(rows, came_true, count, strict=True):
+            row["low"], row["high"] = wilson(float(true), float(cases))
+        return {
+            "ece": expected_error(rows),
+            "ece_by_chance": _error_by_chance(scores, where, mass),
+            "brier": float(np.square(scores - right).mean()) if len(scores) else None,
+            "bins": rows,
+        }
+
+
+def _error_by_chance(scores: Floats, where: npt.NDArray[np.int64], mass: Floats) -> float | None:
+    """Mean calibration error of outcomes drawn by the scores themselves; seeded."""
+    if not len(scores):
+        return None
+    generator = np.random.default_rng(0)
+    errors = []
+    for _ in range(_CHANCES):
+        drawn = generator.random(len(scores)) < scores
+        came_true = np.bincount(where, weights=drawn, minlength=SCORE_BINS)
+        errors.append(np.abs(came_true - mass).sum() / len(scores))
+    return float(np.mean(errors))
+
+
+def wilson(true: float, cases: float) -> tuple[float | None, float | None]:
+    """Interval of a share that holds 95 % (Wilson 1927); None of no case."""
+    if not cases:
+        return None, None
+    z = 1.959963984540054
+    share, room = true / cases, 1 + z**2 / cases
+    middle = (share + z**2 / (2 * cases)) / room
+    half = z * math.sqrt(share * (1 - share) / cases + z**2 / (4 * cases**2)) / room
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def bins(count: Floats, right: Floats, mass: Floats) -> list[dict[str, float | int | None]]:

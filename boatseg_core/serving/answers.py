@@ -15,8 +15,11 @@ class Boat(BaseModel):
     """One object."""
 
     box: list[int] = Field(description="x, y, width, height in pixels; x and y zero-based.")
-    area: int = Field(description="Pixels of the object.")
-    score: float = Field(description="Mean probability over its pixels, 0 to 1.")
+    area: int = Field(description="Area of the object in pixels.")
+    score: float = Field(
+        description="Probability that the object is a true one (IoU over 0.5), 0 to 1; of a model "
+        "without calibration the mean probability over its pixels."
+    )
     rle: str = Field(description="Run lengths: 'start length ...', column-major, 1-indexed.")
 
 
@@ -41,8 +44,8 @@ class PredictResponse(BaseModel):
     model: Model
     class_name: str = Field(description="What one object is called.")
     width: int = Field(description="Width of the picture in pixels, EXIF orientation applied.")
-    height: int
-    boat_count: int
+    height: int = Field(description="Height of the picture in pixels, likewise.")
+    boat_count: int = Field(description="How many objects were found.")
     boat_area: int = Field(description="Pixels of all objects.")
     boats: list[Boat]
     mask_png: str | None = Field(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 OnImage: TypeAlias = Callable[[int, int], None]
 
+_COMPARED = ("boat_iou", "f2", "empty_false_positive_rate")
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -37,13 +39,17 @@ class Evaluation:
             ``seconds``.
         examples: Pictures by kind: ``worst``, ``false alarms``, ``best``.
         metrics: The main figures, flat: those of
-            :meth:`boatseg_core.metrics.iou.IouAccumulator.compute`, and ``f2`` with ``floor_f2``;
-            NaN over nothing.
+            :meth:`boatseg_core.metrics.iou.IouAccumulator.compute`, ``f2`` with ``floor_f2``, the
+            ends of the intervals (``_low``, ``_high``) of the numbers that the gate compares, and
+            ``object_ece``, the calibration error of the scores; NaN over nothing.
+        images: One row an image: ``image_id`` and the figures of
+            :meth:`boatseg_core.metrics.scorecard.Scorecard.images`.
     """
 
     facts: dict[str, Any]
     examples: dict[str, list[Example]] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    images: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def evaluate(
@@ -89,7 +95,8 @@ def evaluate(
             on_image(done, total)
     card = gathered.card
     bootstrap: dict[str, Any] = {"draws": draws, "confidence": confidence, "seed": seed}
-    found = card.images()
+    found, headlines = card.images(), card.headlines(**bootstrap)
+    scores = gathered.scores.compute()
     facts = {
         "model": _model(predictor),
         "data": {
@@ -107,7 +114,7 @@ def evaluate(
             **bootstrap,
             "interval": "BCa bootstrap over groups of images that show the same place",
         },
-        "headlines": _headlines(card.headlines(**bootstrap)),
+        "headlines": _headlines(headlines),
         "sizes": card.sizes.compute(),
         "conditions": [
             {
@@ -124,20 +131,26 @@ def evaluate(
         "pixel_curve": gathered.pixels.thresholds(),
         "calibration": {
             "pixels": gathered.pixels.calibration(),
-            "objects": gathered.scores.compute(),
+            "objects": scores,
+            "objects_mean_probability": gathered.means.compute(),
         },
         "seconds": time.monotonic() - started,
     }
     metrics = gathered.iou.compute() | {
         "f2": float(found["f2"].mean()),
         "floor_f2": float((found["true"] == 0).mean()),
+        "object_ece": float("nan") if scores["ece"] is None else scores["ece"],
     }
+    for name in _COMPARED:
+        interval = headlines[name].interval
+        metrics |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
     examples = {name: kept.best() for name, kept in gathered.kept.items()}
-    return Evaluation(facts, examples, metrics)
+    images = pl.DataFrame({"image_id": card.image_ids, **found})
+    return Evaluation(facts, examples, metrics, images)
 
 
 def _model(predictor: Predictor) -> dict[str, Any]:
-    spec = predictor.spec
+    spec, fitted = predictor.spec, predictor.spec.score_calibration
     return {
         "class_name": spec.class_name,
         "architecture": spec.architecture,
@@ -147,6 +160,7 @@ def _model(predictor: Predictor) -> dict[str, Any]:
         "threshold": predictor.threshold,
         "min_area": predictor.min_area,
         "split_neck": predictor.split_neck,
+        "score_calibration": None if fitted is None else fitted.model_dump(),
     }
 
 

@@ -76,12 +76,14 @@ class Gathered:
         pixels: Pixel counts at every threshold, and calibration.
         objects: The predictions as they are given out, at some thresholds.
         scores: Reliability of the objects' scores.
+        means: That of the mean probabilities of their pixels, which scores are without calibration.
         kept: Examples by kind: ``worst``, ``false alarms``, ``best``.
     """
 
     def __init__(self, predictor: Predictor, truth: TrueObjects) -> None:
         self.predictor, self.truth = predictor, truth
-        self.card, self.pixels, self.scores = Scorecard(), PixelCurves(), ScoreReliability()
+        self.card, self.pixels = Scorecard(), PixelCurves()
+        self.scores, self.means = ScoreReliability(), ScoreReliability()
         self.iou = IouAccumulator()
         self.objects = ObjectCurve(OBJECT_THRESHOLDS)
         self.kept = {name: _Kept() for name in ("worst", "false alarms", "best")}
@@ -95,6 +97,7 @@ class Gathered:
         self.card.update(sample.image_id, sample.group_id, counts, overlaps)
         self.iou.update_counts(*([count] for count in counts))
         self.scores.update(found.scores, overlaps.predicted > 0.5)
+        self.means.update(found.means, overlaps.predicted > 0.5)
         self._curve(logits, sample.mask, layers)
         self._keep(sample, found, counts)
 
@@ -110,6 +113,7 @@ class Gathered:
             threshold=threshold,
             min_area=self.predictor.min_area,
             split_neck=self.predictor.split_neck,
+            calibration=self.predictor.spec.score_calibration,
         )
         labels = found.labels()
         return found, pixel_counts(labels, mask), overlap(labels, layers)

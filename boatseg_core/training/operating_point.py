@@ -2,7 +2,8 @@
 
 The predictor thresholds probabilities, may cut regions at their necks and drops small ones; what is
 registered, gated and shown is therefore measured through it (:mod:`.evaluate`), not through the
-bare network. All of it is chosen on the validation split; the test split is only ever measured.
+bare network. All of it is chosen on the validation split, and so is what turns the pixels of an
+object into its score; the test split is only ever measured.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from boatseg_core.imaging.components import Runs, find, paint
-from boatseg_core.inference.prediction import above
+from boatseg_core.inference.calibration import CLIP, Floats, ScoreCalibration
+from boatseg_core.inference.prediction import Prediction, above, from_logits
 from boatseg_core.metrics.iou import IouAccumulator, selection_score
-from boatseg_core.metrics.objects import f2, hits, overlap
+from boatseg_core.metrics.objects import Overlap, f2, hits, overlap
 from boatseg_core.training.gather import bounding_box
+from boatseg_core.training.score_calibration import fit_scores
 from boatseg_core.training.truth import Labels, TrueObjects
 
 if TYPE_CHECKING:
@@ -36,6 +39,14 @@ MIN_AREAS = (0, 10, 20, 30, 50, 80, 120)
 NECKS = (0.0, 0.4, 0.6, 0.75)
 """Shares of ``split_neck`` tried; 0 leaves touching boats together."""
 
+_CUTS = np.array([math.log(p / (1 - p)) for p in THRESHOLDS], dtype=np.float32)
+# Logits are remembered to within 0.04 in a byte; the thresholds are among the edges, so that on
+# which side of them a pixel lies is remembered exactly.
+_EDGES = np.unique(np.concatenate([_CUTS, np.linspace(_CUTS[0], CLIP, 240, dtype=np.float32)]))
+_LEVELS = np.concatenate(
+    [[_EDGES[0] - 1], (_EDGES[1:] + _EDGES[:-1]) / 2, [_EDGES[-1]]], dtype=np.float32
+)
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -48,6 +59,8 @@ class OperatingPoint:
         table: Metrics on the validation split by threshold and smallest area: those of
             :meth:`boatseg_core.metrics.iou.IouAccumulator.compute`.
         f2: The challenge's score there by ``split_neck``, at the threshold and area chosen.
+        scores: What turns the pixels of an object into its score, fitted there at the point
+            chosen; None where no object was predicted.
     """
 
     threshold: float
@@ -55,6 +68,7 @@ class OperatingPoint:
     split_neck: float
     table: dict[tuple[float, int], dict[str, float]]
     f2: dict[float, float]
+    scores: ScoreCalibration | None
 
 
 def choose_operating_point(
@@ -90,18 +104,15 @@ def choose_operating_point(
     truth, remembered, plain, images = TrueObjects(gold, "valid"), [], 0, 0
     for sample in gold.samples("valid", limit=limit, threads=threads):
         logits = predictor.logits(sample.image)
-        level = np.zeros(logits.shape, np.uint8)  # thresholds each pixel is above
         for threshold in THRESHOLDS:
-            mask = above(logits, threshold)
-            level += mask
-            size, both = _pixels(find(mask), sample.mask)
+            size, both = _pixels(find(above(logits, threshold)), sample.mask)
             true = np.count_nonzero(sample.mask)
             for area in areas:
                 kept = size >= area
                 right, found = int(both[kept].sum()), int(size[kept].sum())
                 table[threshold, area].update_counts([right], [found - right], [true - right])
-        if level.any():
-            remembered.append(_Remembered.of(level, truth.layers(sample)))
+        if above(logits, THRESHOLDS[0]).any():
+            remembered.append(_Remembered.of(logits, truth.layers(sample)))
         else:
             plain += not sample.mask.any()  # F2 of 1, whatever is cut; else it is 0
         images += 1
@@ -110,16 +121,24 @@ def choose_operating_point(
         metrics,
         key=lambda point: (selection_score(metrics[point]), point[0], -abs(point[1] - usual_area)),
     )
-    step = THRESHOLDS.index(threshold)
-    by_neck = {
-        neck: np.array([one.f2(step, area, neck) for one in remembered]) for neck in sorted(necks)
+    found = {
+        neck: [one.predict(threshold, area, neck) for one in remembered] for neck in sorted(necks)
     }
+    by_neck = {
+        neck: np.array([f2(hits(o.predicted), len(o.predicted), len(o.true)) for _, o in answers])
+        for neck, answers in found.items()
+    }
+    chosen = _least(by_neck, images)
     return OperatingPoint(
         threshold,
         area,
-        _least(by_neck, images),
+        chosen,
         metrics,
         {neck: float((plain + scores.sum()) / max(images, 1)) for neck, scores in by_neck.items()},
+        fit_scores(
+            np.concatenate([np.zeros((0, 3)), *(said for said, _ in found[chosen])]),
+            np.concatenate([np.zeros(0), *(o.predicted > 0.5 for _, o in found[chosen])]),
+        ),
     )
 
 
@@ -141,42 +160,44 @@ def _least(by_neck: dict[float, npt.NDArray[np.float64]], images: int) -> float:
 
 @dataclass(frozen=True)
 class _Remembered:
-    """What is left of an image to judge splitting by: a few kilobytes, compressed.
+    """What is left of an image to judge its objects by: a few kilobytes, compressed.
 
     Attributes:
         shape: Of the box that holds everything predicted or true.
-        level: uint8, number of thresholds each pixel is above.
+        levels: uint8, number of :data:`_EDGES` each pixel's logit is above.
         layers: int32, the true objects.
     """
 
     shape: tuple[int, ...]
-    level: bytes
+    levels: bytes
     layers: list[bytes]
 
     @classmethod
-    def of(cls, level: npt.NDArray[np.uint8], layers: list[Labels]) -> _Remembered:
-        shown = level > 0
+    def of(cls, logits: npt.NDArray[np.float32], layers: list[Labels]) -> _Remembered:
+        high = above(logits, THRESHOLDS[0])
+        levels = np.zeros(logits.shape, np.uint8)
+        levels[high] = np.searchsorted(_EDGES, logits[high], side="left")
+        shown = high.copy()
         for layer in layers:
             shown |= layer > 0
         box = bounding_box(shown)
         return cls(
-            level[box].shape,
-            zlib.compress(level[box].tobytes(), 1),
+            levels[box].shape,
+            zlib.compress(levels[box].tobytes(), 1),
             [zlib.compress(layer[box].tobytes(), 1) for layer in layers],
         )
 
-    def f2(self, step: int, min_area: int, neck: float) -> float:
-        """F2 at the threshold number ``step``."""
-        level = np.frombuffer(zlib.decompress(self.level), np.uint8).reshape(self.shape)
-        runs = find(level > step, neck=neck, min_area=min_area)
-        size = np.bincount(runs.region, weights=runs.length, minlength=runs.regions)
-        number = np.concatenate([[0], np.where(size >= min_area, np.cumsum(size >= min_area), 0)])
+    def predict(self, threshold: float, min_area: int, neck: float) -> tuple[Floats, Overlap]:
+        """Find the objects again: their evidence, and how they overlap the true ones."""
+        levels = np.frombuffer(zlib.decompress(self.levels), np.uint8).reshape(self.shape)
+        found: Prediction = from_logits(
+            _LEVELS[levels], threshold=threshold, min_area=min_area, split_neck=neck
+        )
         layers = [
             np.frombuffer(zlib.decompress(layer), np.int32).reshape(self.shape)
             for layer in self.layers
         ]
-        found = overlap(number[paint(runs, self.shape)], layers)
-        return f2(hits(found.predicted), len(found.predicted), len(found.true))
+        return found.evidence, overlap(found.labels(), layers)
 
 
 def _pixels(

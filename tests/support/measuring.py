@@ -12,7 +12,7 @@ from boatseg_core.training.truth import TrueObjects
 
 
 def measure(predictor: Any, gold: Any, split: str) -> dict[str, float]:
-    """The metrics of iou, ``f2`` and ``floor_f2``."""
+    """The metrics of iou, ``f2`` and ``floor_f2``, and nothing that takes a bootstrap."""
     accumulator, truth = IouAccumulator(), TrueObjects(gold, split)
     scores, empty = [], 0
     for sample in gold.samples(split):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from boatseg_core.imaging import rle
+from boatseg_core.inference.calibration import ScoreCalibration
 from boatseg_core.inference.prediction import from_logits
 
 
@@ -51,3 +52,38 @@ def test_extreme_logits_and_nan_stay_quiet() -> None:
         prediction = from_logits(logits, threshold=0.5, min_area=0)
     assert prediction.boxes == [[0, 0, 1, 1], [3, 0, 1, 1]]
     assert prediction.scores == [1.0, 1.0]
+
+
+def test_a_calibration_gives_the_score_and_the_mean_probability_stays() -> None:
+    logits = np.full((12, 12), -5.0, dtype=np.float32)
+    logits[1:4, 1:5] = 2.0
+    logits[2, 2] = 4.0
+    logits[8:10, 8] = 50.0  # counts as 16
+    plain = from_logits(logits, threshold=0.5, min_area=0)
+    assert plain.scores == plain.means
+    np.testing.assert_allclose(
+        plain.evidence, [[26 / 12, 4.0, np.log(12)], [16.0, 16.0, np.log(2)]], rtol=1e-6
+    )
+    weights = ScoreCalibration(bias=-3.0, mean=0.5, peak=0.25, size=1.0)
+    scored = from_logits(logits, threshold=0.5, min_area=0, calibration=weights)
+    expected = [
+        1 / (1 + np.exp(3 - 0.5 * mean - 0.25 * peak - size)) for mean, peak, size in plain.evidence
+    ]
+    assert scored.scores == pytest.approx(expected)
+    assert (scored.means, scored.rles) == (plain.means, plain.rles)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    hnp.arrays(
+        np.float32,
+        hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12),
+        elements=st.sampled_from([-9.0, -1.0, 0.5, 3.0]),
+    )
+)
+def test_evidence_agrees_with_plain_loops(logits: np.ndarray) -> None:
+    found = from_logits(logits, threshold=0.5, min_area=0, split_neck=0.6)
+    labels = found.labels()
+    for number, said in enumerate(found.evidence, start=1):
+        inside = logits[labels == number]
+        assert said == pytest.approx([inside.mean(), inside.max(), np.log(inside.size)], abs=1e-6)

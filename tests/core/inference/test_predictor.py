@@ -12,6 +12,7 @@ from tiny_model import encoded, scene, write_model
 
 from boatseg_core.errors import ImageError, InputError, RegistryError
 from boatseg_core.inference import tiles
+from boatseg_core.inference.calibration import ScoreCalibration
 from boatseg_core.inference.prediction import Prediction
 from boatseg_core.inference.predictor import Predictor
 from boatseg_core.inference.spec import MODEL_FILE, ModelSpec
@@ -28,6 +29,15 @@ def test_finds_what_is_there(model_folder: Path) -> None:
     assert all(0.9 < score <= 1 for score in answer.scores)
     expected = scene(boats=boats)[..., 0] > 128
     np.testing.assert_array_equal(answer.mask(), expected)
+
+
+def test_scores_are_those_of_the_models_calibration(tmp_path: Path) -> None:
+    image = encoded(scene(boats=((10, 20, 8, 3), (60, 5, 9, 9))))
+    write_model(tmp_path, score_calibration=ScoreCalibration(bias=-4.0, size=1.0))
+    (answer,) = Predictor.load(tmp_path).predict([image])
+    assert isinstance(answer, Prediction)
+    assert answer.scores == pytest.approx([1 / (1 + np.exp(4) / area) for area in answer.areas])
+    assert answer.scores[0] < 0.31 and all(mean > 0.9 for mean in answer.means)
 
 
 def test_a_bad_image_does_not_disturb_the_others(model_folder: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tiny_model import write_model
 
 from boatseg_core.errors import RegistryError
+from boatseg_core.inference.calibration import ScoreCalibration
 from boatseg_core.inference.spec import MODEL_FILE, SPEC_FILE, ModelSpec
 
 
@@ -22,6 +23,21 @@ def test_round_trip(tmp_path: Path) -> None:
     assert math.isnan(loaded.metric("nothing"))
     assert math.isnan(loaded.metric("never measured"))
     json.loads((tmp_path / SPEC_FILE).read_text(), parse_constant=pytest.fail)  # strict JSON
+
+
+def test_scores_are_part_of_the_model_and_older_models_load(tmp_path: Path) -> None:
+    weights = ScoreCalibration(bias=-2.5, mean=0.5, size=0.25, objects=40, true=31)
+    write_model(tmp_path, score_calibration=weights)
+    assert ModelSpec.load(tmp_path).score_calibration == weights
+    fields = json.loads((tmp_path / SPEC_FILE).read_text())
+    for old in ("score_calibration", "split_neck"):
+        del fields[old]
+    (tmp_path / SPEC_FILE).write_text(json.dumps(fields))
+    assert ModelSpec.load(tmp_path).score_calibration is None
+    fields["score_calibration"] = {"bias": 0, "mean": -0.1}  # surer must not score lower
+    (tmp_path / SPEC_FILE).write_text(json.dumps(fields))
+    with pytest.raises(RegistryError, match=r"score_calibration\.mean"):
+        ModelSpec.load(tmp_path)
 
 
 def test_another_graph_is_refused(tmp_path: Path) -> None:

@@ -108,7 +108,30 @@ def test_scores_of_objects():
     scores.update([], [])
     found = scores.compute()
     assert found["ece"] == pytest.approx((2 * abs(0.63 - 0.5) + 0) / 3)
-    assert found["bins"][12]["count"] == 2 and found["bins"][-1]["accuracy"] == 1
+    assert found["bins"][6]["count"] == 2 and found["bins"][-1]["accuracy"] == 1
+    assert found["brier"] == pytest.approx((0.38**2 + 0.64**2) / 3)
+    # One of two: Wilson's interval by hand.
+    assert found["bins"][6]["low"] == pytest.approx(0.0945, abs=1e-3)
+    assert found["bins"][6]["high"] == pytest.approx(0.9055, abs=1e-3)
+    assert found["bins"][0]["low"] is None
+
+
+def test_few_objects_are_never_calibrated_and_that_is_said():
+    generator = np.random.default_rng(0)
+
+    def honest(count: int) -> dict[str, float]:
+        scores = ScoreReliability()
+        chances = generator.random(count)
+        scores.update(chances, generator.random(count) < chances)
+        return scores.compute()
+
+    few, many = honest(30), honest(30_000)
+    assert few["ece_by_chance"] > 0.1 > 0.01 > many["ece_by_chance"]
+    assert many["ece"] < 3 * many["ece_by_chance"]
+    boastful = ScoreReliability()
+    boastful.update(np.full(1000, 0.9), generator.random(1000) < 0.5)
+    found = boastful.compute()
+    assert found["ece"] == pytest.approx(0.4, abs=0.05) and found["ece_by_chance"] < 0.02
 
 
 def test_expected_error_weighs_by_cases():

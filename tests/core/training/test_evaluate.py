@@ -10,6 +10,7 @@ from support.measuring import measure
 from boatseg_core.dataset import GoldDataset, Sample
 from boatseg_core.errors import InputError, LakeError
 from boatseg_core.imaging import rle
+from boatseg_core.inference.calibration import ScoreCalibration
 from boatseg_core.inference.prediction import from_logits
 from boatseg_core.inference.spec import ModelSpec
 from boatseg_core.metrics.objects import f2, hits, overlap
@@ -46,7 +47,13 @@ def test_one_pass_says_what_predicting_again_says(gold):
     expected = measure(Brightness(), gold, "test")
     for name in ("boat_iou", "empty_false_positive_rate", "per_image_iou", "dataset_iou"):
         assert found["headlines"][name]["value"] == pytest.approx(expected[name])
-    assert evaluation.metrics == pytest.approx(expected)
+    assert {name: evaluation.metrics[name] for name in expected} == pytest.approx(expected)
+    for name in ("boat_iou", "f2", "empty_false_positive_rate"):
+        one = found["headlines"][name]
+        assert (evaluation.metrics[f"{name}_low"], evaluation.metrics[f"{name}_high"]) == (
+            one["low"], one["high"],
+        )  # fmt: skip
+    assert evaluation.metrics["object_ece"] == found["calibration"]["objects"]["ece"]
     assert found["headlines"]["per_image_iou"]["floor"] == pytest.approx(2 / 5)
     for row in found["object_curve"]:
         again = measure(Brightness(row["threshold"]), gold, "test")
@@ -67,6 +74,20 @@ def test_f2_is_that_of_the_objects(gold):
         scores.append(f2(hits(found.predicted), len(found.predicted), len(found.true)))
     value = evaluate(Brightness(), gold, "test", draws=10).facts["headlines"]["f2"]["value"]
     assert value == pytest.approx(np.mean(scores))
+
+
+def test_scores_are_those_of_the_calibration_and_compared_with_the_mean(gold):
+    certain = ScoreCalibration(bias=3.0)  # every object alike
+    found = evaluate(Brightness(score_calibration=certain), gold, "test", draws=10).facts
+    plain = evaluate(Brightness(), gold, "test", draws=10).facts
+    (row,) = [row for row in found["calibration"]["objects"]["bins"] if row["count"]]
+    assert row["confidence"] == pytest.approx(1 / (1 + np.exp(-3)))
+    mean = found["calibration"]["objects_mean_probability"]
+    assert (
+        mean == plain["calibration"]["objects"] == plain["calibration"]["objects_mean_probability"]
+    )
+    assert found["model"]["score_calibration"]["bias"] == 3
+    assert plain["model"]["score_calibration"] is None
 
 
 def test_a_model_that_finds_nothing_stands_on_its_floor(gold):

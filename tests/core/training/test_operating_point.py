@@ -7,6 +7,7 @@ from support.measuring import measure
 from boatseg_core.inference.prediction import from_logits
 from boatseg_core.metrics import IouAccumulator, selection_score
 from boatseg_core.metrics.objects import f2, hits, overlap
+from boatseg_core.training import operating_point
 from boatseg_core.training.operating_point import (
     MIN_AREAS,
     NECKS,
@@ -121,6 +122,38 @@ def test_splitting_is_chosen_where_boats_touch(gold, monkeypatch):
         (answer,) = Discs(point.threshold, point.min_area, neck).predict_arrays([None])
         found = overlap(answer.labels(), [layer])
         assert score == pytest.approx(f2(hits(found.predicted), len(found.predicted), 2))
+
+
+def test_scores_are_fitted_on_what_the_predictor_will_find(gold, monkeypatch):
+    fitted = []
+    monkeypatch.setattr(operating_point, "fit_scores", lambda *a: fitted.append(a))
+    point = choose_operating_point(Brightness(), gold)
+    ((said, right),) = fitted
+    assert point.scores is None
+    truth, expected, true = TrueObjects(gold, "valid"), [], []
+    for sample in gold.samples("valid"):
+        (answer,) = Brightness(point.threshold, point.min_area, point.split_neck).predict_arrays(
+            [sample.image]
+        )
+        expected.append(answer.evidence)
+        true += (overlap(answer.labels(), truth.layers(sample)).predicted > 0.5).tolist()
+    assert right.astype(bool).tolist() == true and any(true)
+    # A byte remembers a logit to within half a step.
+    assert said == pytest.approx(np.concatenate(expected), abs=0.04)
+
+
+def test_a_remembered_logit_lies_on_the_same_side_of_every_threshold():
+    assert len(operating_point._EDGES) < 256
+    inside = operating_point._LEVELS[1:-1]
+    assert (operating_point._EDGES[:-1] < inside).all() and (
+        inside < operating_point._EDGES[1:]
+    ).all()
+    for threshold in THRESHOLDS:
+        cut = np.float32(np.log(threshold / (1 - threshold)))
+        near = np.array([np.nextafter(cut, -9), cut, np.nextafter(cut, 9)], np.float32)
+        levels = np.searchsorted(operating_point._EDGES, near, side="left")
+        again = operating_point._LEVELS[levels] > cut
+        assert again.tolist() == [False, False, True] == (near > cut).tolist()
 
 
 def test_what_is_set_is_not_chosen(gold):
