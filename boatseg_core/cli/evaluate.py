@@ -101,13 +101,13 @@ def evaluate(
             on_image=lambda done, total: bar.update(task, completed=done, total=total),
         )
     heading = f"{name} on the {split} split of gold version {gold.version}"
-    where = f"evaluation-{_slug(name)}-{split}-gold-{gold.version}"
+    where = f"evaluation-{slug(name)}-{split}-gold-{gold.version}"
     files = write_report(evaluation, out or settings.paths.reports / where, heading=heading)
     if as_json:
         report = {"page": str(files.page), "figure": str(files.figure)}
         click.echo(json.dumps({"name": name, "report": report, **evaluation.facts}, indent=1))
         return
-    _print(evaluation.facts, heading)
+    print_facts(evaluation.facts, heading)
     screen.say_pair("report", str(files.page))
     screen.say_pair("numbers", str(files.facts))
 
@@ -124,11 +124,13 @@ def _find(settings: Settings, model: str) -> tuple[str, Path]:
     return f"{ref.name} version {ref.version}", ref.folder
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """Write a name so that it can be part of a file name."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
 
 
-def _print(facts: dict[str, Any], heading: str) -> None:
+def print_facts(facts: dict[str, Any], heading: str) -> None:
+    """Print the headlines, the sizes and the calibration of an evaluation."""
     from boatseg_core.training.report import headline_row, number, summary, warnings
 
     noun = facts["model"]["class_name"]

@@ -64,13 +64,24 @@ def ingest(once: bool, watch: bool, every: float) -> None:
     from boatseg_core.cli.ingest_report import explain, summarise
 
     started = time.perf_counter()
-    labels, trouble = _load_labels(lake, settings)
-    sealed = _seal(lake, settings, wait=not once)
-    totals = _build(lake, settings)
+    labels, trouble, sealed, totals = take_in(lake, settings, wait=not once)
     summarise(settings, sealed, labels, totals, time.perf_counter() - started)
     explain(lake, settings, sealed, labels, totals)
     if trouble is not None:
         raise trouble
+
+
+def take_in(
+    lake: Lake, settings: Settings, *, wait: bool
+) -> tuple[LoadSummary, InputError | None, Sealed, Totals]:
+    """Take in what is in the landing folder, up to gold.
+
+    Returns:
+        What became of the label files, what was wrong with them, what was sealed, what was done.
+    """
+    labels, trouble = _load_labels(lake, settings)
+    sealed = _seal(lake, settings, wait=wait)
+    return labels, trouble, sealed, _build(lake, settings)
 
 
 def _load_labels(lake: Lake, settings: Settings) -> tuple[LoadSummary, InputError | None]:

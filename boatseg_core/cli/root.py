@@ -36,6 +36,7 @@ CATALOGUE = {
     "describe": Entry("The columns of a table.", _LOOK, f"{_CLI}.tables:describe"),
     "sql": Entry("Ask the tables in SQL.", _LOOK, f"{_CLI}.sql:sql"),
     "gallery": Entry("A page of images with their masks.", _LOOK, f"{_CLI}.gallery:gallery"),
+    "train": Entry("Train a model, up to the registry.", _MODEL, f"{_CLI}.train:train"),
     "tune": Entry("Search hyperparameters on gold.", _MODEL, f"{_CLI}.tune:tune"),
     "predict": Entry("Find the objects in pictures.", _MODEL, f"{_CLI}.predict:predict"),
     "serve": Entry("Answer predictions over HTTP.", _MODEL, f"{_CLI}.serve:serve"),

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from boatseg_core.synth.scene import render_scene, render_windows
 from boatseg_core.synth.windows import Instance, Scene, Window
-from boatseg_core.synth.writer import CSV_NAME, DatasetSummary, image_name, write_dataset
+from boatseg_core.synth.writer import (
+    CSV_NAME,
+    DatasetSummary,
+    generator_digest,
+    image_name,
+    write_dataset,
+)
 
 __all__ = [
     "CSV_NAME",
@@ -15,6 +21,7 @@ __all__ = [
     "Instance",
     "Scene",
     "Window",
+    "generator_digest",
     "image_name",
     "render_scene",
     "render_windows",

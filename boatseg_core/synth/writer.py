@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -21,7 +23,14 @@ from boatseg_core.synth.faults import fault_files, fault_rows
 from boatseg_core.synth.plan import plan_scene
 from boatseg_core.synth.scene import render_windows
 
-__all__ = ["CSV_NAME", "DatasetSummary", "image_name", "jpeg_bytes", "write_dataset"]
+__all__ = [
+    "CSV_NAME",
+    "DatasetSummary",
+    "generator_digest",
+    "image_name",
+    "jpeg_bytes",
+    "write_dataset",
+]
 
 CSV_NAME = "train_ship_segmentations_v2.csv"
 """Name of the label file in the real data set."""
@@ -78,6 +87,18 @@ def _mix(value: int, bits: int) -> int:
         value = value * odd & limit
         value ^= value >> (bits // 2)
     return value
+
+
+def generator_digest() -> str:
+    """Name the generator: another digest, perhaps other pictures for the same seed.
+
+    Returns:
+        SHA-256 over the source of this package and the versions of what draws, in hexadecimal.
+    """
+    digest = hashlib.sha256(f"{np.__version__} {PIL.__version__}".encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def jpeg_bytes(image: NDArray[np.uint8], quality: int) -> bytes:

@@ -6,8 +6,10 @@ Everything here is what the assets ``tuned_hyperparameters`` and ``trained_model
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from boatseg_core.config import Settings
 from boatseg_core.dataset import GoldDataset
@@ -100,6 +102,7 @@ def train_and_register(
     settings: Settings,
     *,
     use_tuned: bool = True,
+    overrides: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> TrainedModel:
     """Train, log to MLflow, register the model and promote it if it passes the gate.
@@ -109,6 +112,7 @@ def train_and_register(
         gold: A pinned version of the data set.
         settings: Say how to train and where the registry is.
         use_tuned: Override ``settings.train`` with the best parameters of the last study.
+        overrides: Fields of ``settings.train`` that are stronger than both.
         progress: Show progress on standard error.
 
     Raises:
@@ -116,7 +120,7 @@ def train_and_register(
         RegistryError: MLflow's store cannot be written to.
     """
     kept = load_best(settings) if use_tuned else None
-    overrides = kept.params if kept else {}
+    overrides = {**(kept.params if kept else {}), **(overrides or {})}
     from boatseg_core.training.resume import fingerprint
 
     name = fingerprint(gold, resolve(settings, overrides), settings.predict.threshold)[:16]
