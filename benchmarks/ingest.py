@@ -173,17 +173,19 @@ def compete(name: str, few: Path, data: Path, home: Path, *, threads: int) -> di
 
 def ingest(data: Path, home: Path, threads: int, *, entropy: bool) -> Callable[[], None]:
     """Seal a folder into a new home; what is returned ingests its batches."""
+    from boatseg_core.ingest.ahead import Reading
     from boatseg_core.ingest.bronze import ingest_batch
     from boatseg_core.ingest.seal import seal
 
     settings, lake = open_home(data, home, threads, "entropy" if entropy else "full")
-    batches = seal(lake, settings).batches
+    batches = list(seal(lake, settings).batches)
 
     def run() -> None:
-        for batch in batches:
-            found = ingest_batch(lake, batch, settings)
-            if found.quarantined:
-                raise BenchmarkError(f"files were refused: {found.refused[:3]}")
+        with Reading(lake, settings, batches) as reading:  # as `boatseg ingest` does
+            for batch in batches:
+                found = ingest_batch(lake, batch, settings, reading=reading)
+                if found.quarantined:
+                    raise BenchmarkError(f"files were refused: {found.refused[:3]}")
 
     return run
 

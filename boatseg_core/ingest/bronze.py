@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from boatseg_core.config import Settings
-from boatseg_core.errors import InputError
-from boatseg_core.ingest.pictures import Refused, Taken, outcomes, record_batches
-from boatseg_core.ingest.sources import NOT_FINAL, Source, open_source
+from boatseg_core.ingest.ahead import Reading
+from boatseg_core.ingest.pictures import (
+    Outcome,
+    Refused,
+    Taken,
+    pictures_schema,
+    record_batches,
+)
+from boatseg_core.ingest.sources import NOT_FINAL
 from boatseg_core.lake import TABLES, Lake
 
 
@@ -53,7 +59,9 @@ class _Tally:
     missing: list[Refused] = field(default_factory=list)
 
 
-def ingest_batch(lake: Lake, batch_id: str, settings: Settings) -> BronzeSummary:
+def ingest_batch(
+    lake: Lake, batch_id: str, settings: Settings, *, reading: Reading | None = None
+) -> BronzeSummary:
     """Read, decode and measure a batch's files and replace the batch in bronze.
 
     A second run gives the same rows. A file that has meanwhile been deleted or overwritten, or
@@ -64,18 +72,18 @@ def ingest_batch(lake: Lake, batch_id: str, settings: Settings) -> BronzeSummary
         lake: The lake.
         batch_id: A batch of the ledger.
         settings: Landing folder and decoding bounds.
+        reading: Several batches being read one after the other, this one among them: the next one
+            is begun while this one is committed.
 
     Raises:
         InputError: The ledger has no such batch, or the landing folder it came from cannot be
             read. Nothing is written then.
         LostRace: Another process wrote the batch meanwhile.
     """
-    sealed = lake.read("files", batch_id=batch_id).sort("path")
-    if sealed.is_empty():
-        raise InputError(f"batch {batch_id} is not in the ledger: run the sensor or boatseg ingest")
-    sources = [open_source(name, settings) for name in sealed["source"].unique().sort().to_list()]
-    for source in sources:
-        source.check()
+    if reading is None:
+        with Reading(lake, settings, [batch_id]) as alone:
+            return ingest_batch(lake, batch_id, settings, reading=alone)
+    sealed, outcomes = reading.take(batch_id)
     # Rows of an earlier run are taken over from these versions: a run that commits in between wins.
     before = lake.create("raw_images").version()
     refused_before = lake.create("quarantine").version()
@@ -86,11 +94,13 @@ def ingest_batch(lake: Lake, batch_id: str, settings: Settings) -> BronzeSummary
         version=refused_before,
     )
     tally = _Tally()
-    schema = TABLES["raw_images"].schema
-    images = record_batches(_images(sealed, sources, settings, tally), schema)
+    images = record_batches(_images(outcomes, tally))
     stream = _chain(images, lambda: _earlier(lake, batch_id, before, tally))
     version = lake.replace_batch(
-        "raw_images", batch_id, pa.RecordBatchReader.from_batches(schema, stream), since=before
+        "raw_images",
+        batch_id,
+        pa.RecordBatchReader.from_batches(pictures_schema(), stream),
+        since=before,
     )
     rows = _first_refusals([_quarantined(each) for each in tally.refused], refused)
     table = pa.Table.from_pylist(rows, schema=TABLES["quarantine"].schema)
@@ -108,21 +118,17 @@ def ingest_batch(lake: Lake, batch_id: str, settings: Settings) -> BronzeSummary
     )
 
 
-def _images(
-    sealed: pl.DataFrame, sources: list[Source], settings: Settings, tally: _Tally
-) -> Iterator[Taken]:
+def _images(outcomes: Iterable[Outcome], tally: _Tally) -> Iterator[Taken]:
     """Hand on the images, and note down the rest."""
-    for source in sources:
-        rows = sealed.filter(pl.col("source") == source.name).iter_rows(named=True)
-        for outcome in outcomes(source, rows, settings):
-            if isinstance(outcome, Taken):
-                tally.taken.append(outcome.row["image_id"])
-                tally.bytes_read += len(outcome.data)
-                yield outcome
-            elif outcome.reason in NOT_FINAL:
-                tally.missing.append(outcome)
-            else:
-                tally.refused.append(outcome)
+    for outcome in outcomes:
+        if isinstance(outcome, Taken):
+            tally.taken.append(outcome.row["image_id"])
+            tally.bytes_read += len(outcome.data)
+            yield outcome
+        elif outcome.reason in NOT_FINAL:
+            tally.missing.append(outcome)
+        else:
+            tally.refused.append(outcome)
 
 
 def _chain(
@@ -137,10 +143,10 @@ def _earlier(lake: Lake, batch_id: str, version: int, tally: _Tally) -> Iterator
     found: set[str] = set()
     if tally.missing:
         wanted = pa.array([each.row["path"] for each in tally.missing], pa.string())
-        schema = TABLES["raw_images"].schema
+        schema = pictures_schema()
         for batch in lake.batches("raw_images", batch_id=batch_id, version=version):
-            table = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
-            kept = table.filter(pc.is_in(table["path"], wanted))
+            table = pa.Table.from_batches([batch]).select(schema.names)
+            kept = table.filter(pc.is_in(table["path"], wanted)).cast(schema)
             found |= set(kept["path"].to_pylist())
             tally.kept += kept["image_id"].to_pylist()
             yield from kept.to_batches()

@@ -1,32 +1,28 @@
-"""Read and measure the files of a batch in threads, in order, with bounded memory."""
+"""Read and measure one file, and gather what was read into rows of ``raw_images``."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
-from boatseg_core.config import Settings
 from boatseg_core.errors import ImageError
-from boatseg_core.imaging.measure import Measurements, measure
-from boatseg_core.ingest.sources import Fetch, Limits, Refusal, Row, Source, reads
+from boatseg_core.imaging.measure import Measurements, Mode, measure
+from boatseg_core.ingest.sources import Fetch, Refusal, Row
+from boatseg_core.lake import TABLES
 
-# In flight, that is read or being read and not yet handed on. Enough that the decoding threads have
-# work while the writer finishes a row group, little enough not to matter.
-_FILES = 256
-_BYTES = 64 * 2**20
 # One Arrow batch handed to the writer.
 _ROWS = 64
 _BATCH_BYTES = 16 * 2**20
+
+# A view of bytes; a few bytes would stand in it themselves.
+_VIEW = np.dtype([("length", "<i4"), ("prefix", "S4"), ("buffer", "<i4"), ("offset", "<i4")])
+_INLINE = 12
 
 _HEAD = 64  # bytes of a refused file that are kept, enough to see what it really is
 _MEASURED = frozenset(Measurements.__dataclass_fields__)
@@ -74,40 +70,18 @@ class Refused:
 Outcome: TypeAlias = Taken | Refused
 
 
-def outcomes(source: Source, rows: Iterable[Row], settings: Settings) -> Iterator[Outcome]:
-    """Read and measure files, in the order in which the source reads them.
+def outcome(row: Row, fetch: Fetch, max_pixels: int, mode: Mode) -> Outcome:
+    """Read and measure a file.
 
     Args:
-        source: Source all the rows are from.
-        rows: Rows of the ledger.
-        settings: Threads, and the bounds of files and pictures.
+        row: Its row of the ledger.
+        fetch: Reads its bytes.
+        max_pixels: Larger pictures are refused.
+        mode: How it is decoded.
 
     Raises:
         InputError: The source cannot be reached.
     """
-    threads = settings.decode.threads or os.cpu_count() or 1
-    max_pixels, mode = settings.decode.max_pixels, settings.decode.mode
-    waiting: deque[tuple[int, Future[Outcome]]] = deque()
-    held = 0
-    with ExitStack() as stack:
-        readers = stack.enter_context(_pool(source.readers, "read")) if source.readers else None
-        decoders = stack.enter_context(_pool(threads, "decode"))
-        for row, fetch in reads(source, rows, Limits.of(settings.landing)):
-            # Reading ahead has threads of its own where it means waiting for a network.
-            ready = readers.submit(fetch).result if readers else fetch
-            waiting.append(
-                (row["size_bytes"], decoders.submit(_outcome, row, ready, max_pixels, mode))
-            )
-            held += row["size_bytes"]
-            while len(waiting) >= _FILES or (held > _BYTES and len(waiting) > 1):
-                size, future = waiting.popleft()
-                held -= size
-                yield future.result()
-        while waiting:
-            yield waiting.popleft()[1].result()
-
-
-def _outcome(row: Row, fetch: Fetch, max_pixels: int, mode: Literal["full", "entropy"]) -> Outcome:
     try:
         data = fetch()
     except Refusal as refusal:
@@ -122,18 +96,16 @@ def _outcome(row: Row, fetch: Fetch, max_pixels: int, mode: Literal["full", "ent
         return Refused(row, error.reason, message, digest, data[:_HEAD], datetime.now(UTC))
 
 
-@contextmanager
-def _pool(threads: int, name: str) -> Iterator[ThreadPoolExecutor]:
-    """A thread pool that drops what it has not begun when nobody wants the rest."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+def pictures_schema() -> pa.Schema:
+    """Columns of ``raw_images``, in which pictures are seen where they were read to."""
+    schema = TABLES["raw_images"].schema
+    at = schema.get_field_index("image")
+    return schema.set(at, schema.field(at).with_type(pa.binary_view()))
 
 
-def record_batches(taken: Iterable[Taken], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Gather images into record batches of ``raw_images``, bounded in rows and bytes."""
+def record_batches(taken: Iterable[Taken]) -> Iterator[pa.RecordBatch]:
+    """Gather images into record batches of :func:`pictures_schema`, bounded in rows and bytes."""
+    schema = pictures_schema()
     chunk: list[Taken] = []
     size = 0
     for each in taken:
@@ -148,7 +120,7 @@ def record_batches(taken: Iterable[Taken], schema: pa.Schema) -> Iterator[pa.Rec
 
 def _record_batch(chunk: list[Taken], schema: pa.Schema) -> pa.RecordBatch:
     columns = [
-        _blobs(_column(chunk, field.name))
+        _views(_column(chunk, field.name))
         if field.name == "image"
         else pa.array(_column(chunk, field.name), field.type)
         for field in schema
@@ -156,12 +128,19 @@ def _record_batch(chunk: list[Taken], schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _blobs(values: list[bytes]) -> pa.Array:
-    """Copy pictures into a column, once: Arrow's own builder copies what it has as it grows."""
-    offsets = np.zeros(len(values) + 1, np.int32)
-    np.cumsum([len(value) for value in values], out=offsets[1:])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
-    return pa.Array.from_buffers(pa.binary(), len(values), buffers)
+def _views(values: list[bytes]) -> pa.Array:
+    """Make pictures a column without copying one: each is a buffer of its own.
+
+    Source: https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout
+    """
+    if any(len(value) <= _INLINE for value in values):
+        return pa.array(values, pa.binary_view())
+    views = np.zeros(len(values), _VIEW)
+    views["length"] = [len(value) for value in values]
+    views["prefix"] = [value[:4] for value in values]
+    views["buffer"] = np.arange(len(values))
+    buffers = [None, pa.py_buffer(views), *map(pa.py_buffer, values)]
+    return pa.Array.from_buffers(pa.binary_view(), len(values), buffers)
 
 
 def _column(chunk: list[Taken], name: str) -> list[Any]:

@@ -116,8 +116,9 @@ class _Part:
         schema = self.spec.schema
         for name in partition:
             schema = schema.remove(schema.get_field_index(name))
-        # Comments live in the log; in every file they would only be ballast.
-        self.schema = pa.schema([f.remove_metadata() for f in schema])
+        # Comments live in the log; in every file they would only be ballast. Pictures are written
+        # from where they are: joined into one buffer first, they would be copied once more.
+        self.schema = pa.schema([_as_view(f.remove_metadata()) for f in schema])
         self._stats = _Stats(self.schema)
         self._limit = BLOB_ROWS if self.spec.blobs else NARROW_ROWS
         self._stack = ExitStack()
@@ -135,7 +136,7 @@ class _Part:
         )
 
     def take(self, batch: pa.RecordBatch) -> None:
-        batch = batch.select(self.schema.names)
+        batch = batch.select(self.schema.names).cast(self.schema)
         self._stats.take(batch)
         sizes = row_bytes(batch)
         start = 0
@@ -158,6 +159,7 @@ class _Part:
         if self._held_rows:
             table = pa.Table.from_batches(self._held, self.schema)
             self._writer.write_table(table, row_group_size=self._held_rows)
+            self.files.start_sync(self._sink)
         self.rows += self._held_rows
         self.bytes += self._held_bytes
         self._held, self._held_rows, self._held_bytes = [], 0, 0
@@ -188,12 +190,30 @@ def row_bytes(batch: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Approximate bytes of each row: exact for binary and text, shared out for the rest."""
     total = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
-        if pa.types.is_binary(column.type) or pa.types.is_string(column.type):
+        if pa.types.is_binary_view(column.type):
+            total += _view_lengths(column)
+        elif pa.types.is_binary(column.type) or pa.types.is_string(column.type):
             lengths = pc.fill_null(pc.binary_length(column), 0)
             total += lengths.to_numpy(zero_copy_only=False)
         else:
             total += column.nbytes // max(1, batch.num_rows)
     return total
+
+
+def _as_view(field: pa.Field) -> pa.Field:
+    return field.with_type(pa.binary_view()) if pa.types.is_binary(field.type) else field
+
+
+def _view_lengths(column: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Bytes of each value: Arrow has no function for it yet.
+
+    Source: https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout
+    """
+    views = np.frombuffer(column.buffers()[1], np.int32).reshape(-1, 4)
+    lengths = views[column.offset : column.offset + len(column), 0].astype(np.int64)
+    if column.null_count:
+        lengths[column.is_null().to_numpy(zero_copy_only=False)] = 0
+    return lengths
 
 
 class _Stats:

@@ -15,7 +15,8 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from boatseg_core.errors import ConfigError, LakeError
 from boatseg_core.lake.arrow import open_dataset
-from boatseg_core.lake.files import Files, open_files, say_answer
+from boatseg_core.lake.files import Files, open_files
+from boatseg_core.lake.files_store import say_answer
 from boatseg_core.lake.schemas import TABLES, TableSpec
 
 if TYPE_CHECKING:

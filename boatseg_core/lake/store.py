@@ -22,7 +22,7 @@ from boatseg_core.lake.commit import (
     settle,
 )
 from boatseg_core.lake.evolve import add_missing_columns, missing_columns
-from boatseg_core.lake.files import say_answer
+from boatseg_core.lake.files_store import say_answer
 from boatseg_core.lake.parts import write_parts
 from boatseg_core.lake.pump import Pump
 from boatseg_core.lake.reader import Reader, spec_of
@@ -264,7 +264,7 @@ def _empty_batch(data: pl.DataFrame | pa.Table, spec: TableSpec) -> pa.RecordBat
 
 
 def conform(batch: pa.RecordBatch, spec: TableSpec) -> pa.RecordBatch:
-    """Bring rows to the table's column order and types.
+    """Bring rows to the table's column order and types; views of bytes may stay views.
 
     Raises:
         LakeError: A column is missing.
@@ -275,4 +275,12 @@ def conform(batch: pa.RecordBatch, spec: TableSpec) -> pa.RecordBatch:
     missing = [name for name in schema.names if name not in batch.schema.names]
     if missing:
         raise LakeError(f"columns {', '.join(missing)} are missing for table {spec.name}")
-    return batch.select(schema.names).cast(schema)
+    batch = batch.select(schema.names)
+    # The writer wants views: made into plain bytes, pictures would be copied for nothing.
+    fields = [
+        field.with_type(there)
+        if pa.types.is_binary(field.type) and pa.types.is_binary_view(there)
+        else field
+        for field, there in zip(schema, batch.schema.types, strict=True)
+    ]
+    return batch.cast(pa.schema(fields))

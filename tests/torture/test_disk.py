@@ -17,7 +17,7 @@ from support.homes import boatseg, contents, differences, fill, lake_of, write_s
 
 from boatseg_core.lake import Lake
 from boatseg_core.lake.commit import active_files
-from boatseg_core.lake.files import LocalFiles
+from boatseg_core.lake.files_local import LocalFiles
 
 _LACK = "NO SMALL DISK: mounting a tmpfs needs root, and this process may not"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from boatseg_core.errors import InputError
 from boatseg_core.ingest.sources.base import Entry, Refusal, Row, Source
-from boatseg_core.lake.files import open_bucket, say_answer
+from boatseg_core.lake.files_store import open_bucket, say_answer
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

@@ -1,0 +1,186 @@
+"""Read the files of batch after batch in threads, in order, ahead of whoever takes them.
+
+While a batch is being committed, files of the next one are read and decoded already: otherwise the
+processors would stand still at the end of every batch, waiting for the disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import polars as pl
+
+from boatseg_core.config import Settings
+from boatseg_core.errors import InputError
+from boatseg_core.ingest.pictures import Outcome, outcome
+from boatseg_core.ingest.sources import Fetch, Limits, Row, Source, open_source, reads
+from boatseg_core.lake import Lake
+
+# In flight, that is read or being read and not yet handed on, of all batches together. Enough that
+# the decoding threads have work while the writer finishes a row group or commits, little enough not
+# to matter.
+_FILES = 256
+_BYTES = 64 * 2**20
+
+
+@dataclass
+class _Batch:
+    """A batch of which files are being read.
+
+    Attributes:
+        sealed: Its rows of the ledger.
+        left: What is still to be asked for; ``None`` when nothing is.
+        waiting: Size and outcome of files asked for, in order.
+        error: Why no more of it can be read.
+    """
+
+    batch_id: str
+    sealed: pl.DataFrame = field(default_factory=pl.DataFrame)
+    left: Iterator[tuple[Row, Source, Fetch]] | None = None
+    waiting: deque[tuple[int, Future[Outcome]]] = field(default_factory=deque)
+    error: Exception | None = None
+
+
+class Reading:
+    """Batches being read, one after the other, by one pool of threads in bounded memory.
+
+    Used as a context, by one thread at a time. What goes wrong with a batch is raised when that
+    batch is taken, and stops no other one.
+
+    Args:
+        lake: The lake.
+        settings: Threads, and the bounds of files and pictures.
+        batch_ids: The batches that will be taken, in this order; some may be passed over.
+    """
+
+    def __init__(self, lake: Lake, settings: Settings, batch_ids: Sequence[str]) -> None:
+        self._lake = lake
+        self._settings = settings
+        self._limits = Limits.of(settings.landing)
+        self._to_come = deque(batch_ids)
+        self._begun: deque[_Batch] = deque()
+        self._files = self._bytes = 0
+        self._decoders = ThreadPoolExecutor(
+            settings.decode.threads or os.cpu_count() or 1, thread_name_prefix="decode"
+        )
+        self._readers: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # What has not begun is dropped: nobody wants the rest.
+        self._decoders.shutdown(cancel_futures=True)
+        if self._readers is not None:
+            self._readers.shutdown(cancel_futures=True)
+
+    def take(self, batch_id: str) -> tuple[pl.DataFrame, Iterator[Outcome]]:
+        """Take a batch; those announced before it that were not taken are dropped.
+
+        Returns:
+            Its rows of the ledger, and what became of each file, in the order in which the sources
+            read them. Iterating raises InputError when a source cannot be reached.
+
+        Raises:
+            InputError: The ledger has no such batch, or its landing folder cannot be read.
+        """
+        while self._begun and self._begun[0].batch_id != batch_id:
+            self._drop(self._begun[0])
+        if not self._begun:
+            if batch_id in self._to_come:
+                while self._to_come[0] != batch_id:
+                    self._to_come.popleft()
+                self._to_come.popleft()
+            self._begin(batch_id)
+        batch = self._begun[0]
+        if batch.error is not None and not batch.waiting:
+            self._drop(batch)
+            raise batch.error
+        return batch.sealed, self._outcomes(batch)
+
+    def _outcomes(self, batch: _Batch) -> Iterator[Outcome]:
+        try:
+            while True:
+                self._fill()
+                if not batch.waiting:
+                    break
+                size, future = batch.waiting.popleft()
+                self._files, self._bytes = self._files - 1, self._bytes - size
+                yield future.result()
+            if batch.error is not None:
+                raise batch.error
+        finally:
+            self._drop(batch)
+
+    def _begin(self, batch_id: str) -> None:
+        batch = _Batch(batch_id)
+        self._begun.append(batch)
+        try:
+            batch.sealed = self._lake.read("files", batch_id=batch_id).sort("path")
+            if batch.sealed.is_empty():
+                raise InputError(
+                    f"batch {batch_id} is not in the ledger: run the sensor or boatseg ingest"
+                )
+            names = batch.sealed["source"].unique().sort().to_list()
+            sources = [open_source(name, self._settings) for name in names]
+            for source in sources:
+                source.check()
+            batch.left = self._reads(batch.sealed, sources)
+        except Exception as error:  # raised when the batch is taken
+            batch.error = error
+
+    def _reads(
+        self, sealed: pl.DataFrame, sources: list[Source]
+    ) -> Iterator[tuple[Row, Source, Fetch]]:
+        for source in sources:
+            rows = sealed.filter(pl.col("source") == source.name).iter_rows(named=True)
+            for row, fetch in reads(source, rows, self._limits):
+                yield row, source, fetch
+
+    def _fill(self) -> None:
+        """Ask for files until enough are in flight: of this batch, then of the next one."""
+        while self._files < _FILES and (self._bytes <= _BYTES or not self._files):
+            batch = self._begun[-1]
+            if batch.left is None:
+                if len(self._begun) > 1 or not self._to_come:
+                    return
+                self._begin(self._to_come.popleft())
+                continue
+            try:
+                row, source, fetch = next(batch.left)
+            except StopIteration:
+                batch.left = None
+            except Exception as error:  # raised behind what was asked for before
+                batch.left, batch.error = None, error
+            else:
+                batch.waiting.append((row["size_bytes"], self._submit(row, source, fetch)))
+                self._files, self._bytes = self._files + 1, self._bytes + row["size_bytes"]
+
+    def _submit(self, row: Row, source: Source, fetch: Fetch) -> Future[Outcome]:
+        decode = self._settings.decode
+        if source.readers:
+            # Reading ahead has threads of its own where it means waiting for a network.
+            if self._readers is None:
+                self._readers = ThreadPoolExecutor(source.readers, thread_name_prefix="read")
+            fetch = self._readers.submit(fetch).result
+        return self._decoders.submit(outcome, row, fetch, decode.max_pixels, decode.mode)
+
+    def _drop(self, batch: _Batch) -> None:
+        if batch not in self._begun:
+            return
+        self._begun.remove(batch)
+        for size, future in batch.waiting:
+            future.cancel()
+            self._files, self._bytes = self._files - 1, self._bytes - size
+        batch.waiting.clear()
+        batch.left = None

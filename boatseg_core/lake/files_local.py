@@ -1,0 +1,142 @@
+"""The files of a lake on this machine."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from boatseg_core.lake.files import Entry
+
+_START_WRITING = 2  # SYNC_FILE_RANGE_WRITE of <fcntl.h>
+
+
+class LocalFiles:
+    """Files of this machine.
+
+    Args:
+        root: Folder.
+        durable: Whether to wait for the disk.
+    """
+
+    def __init__(self, root: Path, *, durable: bool) -> None:
+        self.root = root
+        self.durable = durable
+
+    def walk(self, folder: str) -> Iterator[Entry]:
+        """Every file below a folder."""
+        for base, _, names in os.walk(self.root / folder):
+            for name in names:
+                file = Path(base, name)
+                try:
+                    found = file.stat()
+                except FileNotFoundError:  # a temporary file of a commit going on
+                    continue
+                yield Entry(
+                    file.relative_to(self.root).as_posix(),
+                    found.st_size,
+                    datetime.fromtimestamp(found.st_mtime, UTC),
+                )
+
+    def read(self, path: str) -> bytes:
+        """All of a file."""
+        return (self.root / path).read_bytes()
+
+    def is_empty(self, path: str) -> bool:
+        """Whether a file is there and has no bytes."""
+        try:
+            return (self.root / path).stat().st_size == 0
+        except FileNotFoundError:
+            return False
+
+    def source(self, path: str) -> Any:
+        """The file's name."""
+        return str(self.root / path)
+
+    @contextmanager
+    def creating(self, path: str) -> Iterator[Any]:
+        """Context of a new file's sink."""
+        file = self.root / path
+        made = not file.parent.is_dir()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with pa.OSFile(str(file), "wb") as sink:
+                yield sink
+        except BaseException:
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+            raise
+        if made:  # the new folder's own name
+            self._sync(file.parent.parent)
+
+    def start_sync(self, sink: pa.OSFile) -> None:
+        """Begin to bring a new file to the disk.
+
+        Otherwise the kernel keeps the pages of a batch until the commit waits for all of them, and
+        the disk stands still while pictures are decoded.
+        """
+        if self.durable and _sync_file_range is not None:
+            # Its result is of no interest: an error of the disk is reported by the sync.
+            _sync_file_range(sink.fileno(), 0, 0, _START_WRITING)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a small file as a whole."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f"{file.name}.{os.getpid()}.part")
+        try:
+            part.write_bytes(data)
+            self._sync(part)
+            part.replace(file)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        self._sync(file.parent)
+
+    def move(self, path: str, to: str) -> None:
+        """Rename a file; at any instant it has one of the two names."""
+        target = self.root / to
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).rename(target)
+        self._sync(target.parent)
+        self._sync((self.root / path).parent)
+
+    def delete(self, path: str) -> None:
+        """Delete a file."""
+        (self.root / path).unlink(missing_ok=True)
+
+    def sync(self, paths: Sequence[str]) -> None:
+        """Wait until files and the folders they are in are on the disk."""
+        if not self.durable:
+            return
+        files = [self.root / path for path in paths]
+        for file in [*files, *dict.fromkeys(file.parent for file in files)]:
+            self._sync(file)
+
+    def _sync(self, path: Path) -> None:
+        if not self.durable:
+            return
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _system_call() -> Any:
+    """``sync_file_range`` of Linux, which Python does not have; ``None`` elsewhere."""
+    try:
+        call = ctypes.CDLL(None).sync_file_range
+    except (AttributeError, OSError, TypeError):
+        return None
+    call.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return call
+
+
+_sync_file_range = _system_call()
