@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from boatseg_core.config import Settings
     from boatseg_core.registry.promote import Promotion
 
-_METRICS = ("boat_iou", "per_image_iou", "floor_per_image_iou", "dataset_iou")
+_METRICS = (
+    "boat_iou",
+    "f2",
+    "empty_false_positive_rate",
+    "per_image_iou",
+    "floor_per_image_iou",
+    "dataset_iou",
+)
 
 
 @click.command()
@@ -66,13 +73,15 @@ def models(as_json: bool) -> None:
 
 @click.command()
 @click.argument("version", type=click.IntRange(1))
-@click.option("--force", is_flag=True, help="Promote it although production has a better IoU.")
+@click.option("--force", is_flag=True, help="Promote it although production is better.")
 @home_option
 def promote(version: int, force: bool) -> None:
     """Put VERSION into production if it passes the gate.
 
     It has to beat the model that predicts nothing, to reach registry.min_boat_iou, and not to be
-    worse than production. A version that is refused becomes the challenger, and the exit code is 1.
+    worse than production on pixels, on objects or on empty images (registry.max_iou_drop,
+    max_f2_drop, max_false_alarm_rise). A version that is refused becomes the challenger, and the
+    exit code is 1.
     """
     settings = current_settings()
     _open_registry(settings)
@@ -149,12 +158,24 @@ def _print_versions(versions: list[dict[str, Any]], settings: Settings) -> None:
     from datetime import datetime
 
     screen.print_table(
-        ("version", "alias", "boat IoU", "image IoU", "nothing", "gold", "registered (UTC)"),
+        (
+            "version",
+            "alias",
+            "boat IoU",
+            "F2",
+            "alarms",
+            "image IoU",
+            "nothing",
+            "gold",
+            "registered (UTC)",
+        ),
         [
             (
                 row["version"],
                 Text(", ".join(row["aliases"]), "green" if "production" in row["aliases"] else ""),
                 row["metrics"].get("boat_iou"),
+                row["metrics"].get("f2"),
+                row["metrics"].get("empty_false_positive_rate"),
                 row["metrics"].get("per_image_iou"),
                 row["metrics"].get("floor_per_image_iou"),
                 row["gold_version"],
@@ -163,10 +184,13 @@ def _print_versions(versions: list[dict[str, Any]], settings: Settings) -> None:
             for row in versions
         ],
         title=f"{settings.registry.model_name} ({settings.labels.class_name})",
-        right=("version", "boat IoU", "image IoU", "nothing", "gold"),
+        right=("version", "boat IoU", "F2", "alarms", "image IoU", "nothing", "gold"),
         fold=("registered (UTC)",),
     )
-    screen.note("nothing: the image IoU of a model that predicts nothing, on the same images")
+    screen.note(
+        "alarms: share of empty images in which anything is predicted; nothing: the image IoU of a "
+        "model that predicts nothing, on the same images"
+    )
 
 
 def _print_decision(decision: Promotion) -> None:

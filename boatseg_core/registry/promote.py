@@ -83,12 +83,7 @@ def promote(lake: Lake, settings: Settings, version: int, *, force: bool = False
     candidate = ModelSpec.load(fetch(settings, version))
     client = connect(settings)
     current = _aliased(client, name, PRODUCTION)
-    verdict = judge(
-        candidate,
-        _in_production(settings, current),
-        min_boat_iou=settings.registry.min_boat_iou,
-        force=force,
-    )
+    verdict = judge(candidate, _in_production(settings, current), settings.registry, force=force)
     action: Action
     if current == version:
         alias, reason = PRODUCTION, "it is in production already"

@@ -22,6 +22,29 @@ class Registry(Section):
         ge=0,
         le=1,
     )
+    max_iou_drop: float = setting(  # two trainings of the same model differ by about this much
+        0.01,
+        "IoU",
+        "Gate: most that this IoU may be below production's.",
+        ge=0,
+        le=1,
+    )
+    max_f2_drop: float = setting(
+        0.02,
+        "F2",
+        "Gate: most that F2 of objects may be below production's, where chance does not explain "
+        "it.",
+        ge=0,
+        le=1,
+    )
+    max_false_alarm_rise: float = setting(
+        0.02,
+        "share",
+        "Gate: most that the share of empty images with a false alarm may be above production's, "
+        "where chance does not explain it.",
+        ge=0,
+        le=1,
+    )
 
 
 class Predict(Section):

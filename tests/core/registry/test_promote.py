@@ -36,7 +36,7 @@ def test_a_life(lake: Lake, settings: Settings, add: Add) -> None:
 
     refused = promote(lake, settings, add(boat_iou=0.3).version)
     assert (refused.action, refused.in_production) == ("refused", False)
-    assert "worse than production's 0.600" in refused.reason
+    assert "0.300, is worse than production's 0.600 by more than" in refused.reason
     assert aliases(settings) == {"production": 2, "previous": 1, "challenger": 3}
 
     assert promote(lake, settings, 3, force=True).action == "forced"
