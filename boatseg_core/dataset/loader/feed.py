@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from boatseg_core.dataset.loader.groups import Encoded, Groups
+from boatseg_core.dataset.loader.groups import Encoded, Groups, Spans, Stored
 from boatseg_core.dataset.loader.index import Index
 from boatseg_core.dataset.loader.order import Order
 
@@ -26,13 +26,13 @@ class Task:
 
     Attributes:
         row: Row of the index.
-        data: Its pictures; ``None`` where the decoded cache has them.
+        data: Its pictures, or where they stand; ``None`` where the decoded cache has them.
         near: Whether the crop is cut around a boat.
         seed: Seeds the crop.
     """
 
     row: int
-    data: Encoded | None
+    data: Encoded | Stored | None
     near: bool
     seed: int
 
@@ -62,11 +62,11 @@ def feed(
     uses = np.bincount(needed, minlength=len(index))
     numbers, firsts = np.unique(index.group[needed], return_index=True)
     to_read = iter(numbers[np.argsort(firsts)].tolist())
-    held: dict[int, Encoded] = {}
+    held: dict[int, Encoded | Stored] = {}
     reader = ThreadPoolExecutor(
         _AHEAD_REMOTE if groups.remote else 1, thread_name_prefix="read-gold"
     )
-    ahead: deque[tuple[Future[pa.Table], list[int]]] = deque()
+    ahead: deque[tuple[int, Future[Spans | pa.Table], list[int]]] = deque()
     span = _spans(index)
 
     def read_on() -> None:
@@ -74,7 +74,7 @@ def feed(
         if number is not None:
             low, high = span[number], span[number + 1]
             wanted = (np.flatnonzero(uses[low:high]) + low).tolist()
-            ahead.append((reader.submit(groups.table, number), wanted))
+            ahead.append((number, reader.submit(groups.open, number), wanted))
 
     try:
         for _ in range(1 + (_AHEAD_REMOTE if groups.remote else _AHEAD)):
@@ -86,11 +86,11 @@ def feed(
                 data = None
                 if uses[row]:
                     while row not in held:
-                        table, wanted = ahead.popleft()
+                        number, opened, wanted = ahead.popleft()
                         # Copied here, not by the reader: what a short-lived thread allocates
                         # comes from an arena of its own, which memory is slow to return from.
-                        held.update(groups.rows(table.result(), wanted))
-                        del table
+                        held.update(groups.rows(number, opened.result(), wanted))
+                        del opened
                         read_on()
                     data = held[row]
                     uses[row] -= 1

@@ -1,4 +1,4 @@
-"""Reads row groups of gold, from a lake elsewhere through a cache on this machine's disk."""
+"""Reads pictures of gold, from a lake elsewhere through a cache on this machine's disk."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs as fs
 
+from boatseg_core.dataset.loader import pages
 from boatseg_core.dataset.loader.index import Index, Parts, open_parts, reading
 from boatseg_core.dataset.loader.shelf import Shelf
 from boatseg_core.errors import ImageError, InputError
@@ -31,8 +36,34 @@ class Encoded:
     mask: bytes | None
 
 
+Spans = dict[str, npt.NDArray[np.int64]]
+"""Where the pictures of a row group stand in its file: per column int64 ``[rows, 2]``, offset and
+length in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where the pictures of one row stand in a file of this machine.
+
+    Attributes:
+        file: Number of the file.
+        image: Offset and length of the image; ``None`` if nobody asked for images.
+        mask: Offset and length of the mask picture; ``None`` if nobody asked for masks.
+    """
+
+    file: int
+    image: tuple[int, int] | None
+    mask: tuple[int, int] | None
+
+
+_OPEN_FILES: Final = 32  # kept open: a file may hold one row group that is wanted, or hundreds
+
+
 class Groups:
     """The row groups of one split. Can be sent to another process.
+
+    Of a file of this machine only the places of its pictures are read ahead; each picture is read
+    when it is decoded. What Arrow has to read is copied out of the row group.
 
     Args:
         lake: The lake.
@@ -59,40 +90,91 @@ class Groups:
         self._cache, self._cache_bytes = cache, cache_bytes
         self._remote = "://" in lake.root
         self._shelf: Shelf | None = None
+        self._file = lru_cache(_OPEN_FILES)(pages.File)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave open files behind; they are opened anew when they are needed."""
         lake = Lake(self._lake.root, self._lake.storage_options, durable=self._lake.durable)
-        return self.__dict__ | {"_lake": lake, "_parts": None, "_shelf": None}
+        kept = {name: value for name, value in self.__dict__.items() if name != "_file"}
+        return kept | {"_lake": lake, "_parts": None, "_shelf": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Start without open files."""
+        self.__dict__.update(state)
+        self._file = lru_cache(_OPEN_FILES)(pages.File)
 
     @property
     def remote(self) -> bool:
         """Whether the lake is not on this machine's disks."""
         return self._remote
 
-    def read(self, group: int, rows: Iterable[int]) -> dict[int, Encoded]:
-        """Read rows of one row group: :meth:`table`, then :meth:`rows`."""
-        return self.rows(self.table(group), rows)
+    def read(self, group: int, row: int) -> Encoded:
+        """Read the pictures of one row, whose row group is not at hand."""
+        return self.pictures(self.rows(group, self.open(group), [row])[row])
 
-    def rows(self, table: pa.Table, rows: Iterable[int]) -> dict[int, Encoded]:
-        """Copy rows out of a row group, which can be let go then.
+    def open(self, group: int) -> Spans | pa.Table:
+        """Find the pictures of a row group, or read them if they cannot be read one by one.
+
+        Raises:
+            LakeError: The file is gone or damaged.
+        """
+        if not self._remote:
+            spans = self._spans(group)
+            return self._fetch(group) if spans is None else spans
+        if not self._cache_bytes:
+            return self._fetch(group)
+        if self._shelf is None:
+            self._shelf = Shelf(self._cache / "row-groups", self._cache_bytes)
+        # A data file is never changed and its name never used again.
+        path = self._index.files[self._index.group_file[group]]
+        number = self._index.group_number[group]
+        facts = f"{self._lake.root}|{path}|{number}|{','.join(self._blobs)}"
+        key = hashlib.sha256(facts.encode()).hexdigest()[:32]
+        data = self._shelf.get(key, lambda: _to_ipc(self._fetch(group)))
+        return pa.ipc.open_file(pa.py_buffer(data)).read_all()
+
+    def rows(
+        self, group: int, opened: Spans | pa.Table, rows: Iterable[int]
+    ) -> dict[int, Encoded | Stored]:
+        """Take rows out of a row group, which can be let go then.
 
         Args:
-            table: The row group.
+            group: Number of the row group.
+            opened: What :meth:`open` returned for it.
             rows: Rows of the index, all of this row group.
 
         Returns:
-            Their pictures by row.
+            Their pictures, or where they stand, by row.
 
         Raises:
             ImageError: A row has no picture; the message names it.
         """
-        columns = [table[name] if name in self._blobs else None for name in ("image", "mask")]
-        found = {}
+        found: dict[int, Encoded | Stored] = {}
         for row in rows:
             place = int(self._index.row[row])
-            found[row] = Encoded(*(self._bytes(c, place, row) for c in columns))
+            if isinstance(opened, pa.Table):
+                columns = (opened[n] if n in self._blobs else None for n in ("image", "mask"))
+                found[row] = Encoded(*(self._bytes(column, place, row) for column in columns))
+            else:
+                at = {name: tuple(span[place].tolist()) for name, span in opened.items()}
+                file = int(self._index.group_file[group])
+                found[row] = Stored(file, at.get("image"), at.get("mask"))
         return found
+
+    def pictures(self, row: Encoded | Stored) -> Encoded:
+        """Read what was only found yet.
+
+        Raises:
+            LakeError: The file is gone or damaged.
+        """
+        if isinstance(row, Encoded):
+            return row
+        with reading(self._index.version, self._index.files[row.file]):
+            path = self._path(row.file)
+            assert path is not None
+            file = self._file(path)
+            spans = (row.image, row.mask)
+            return Encoded(*(None if span is None else file.read(*span) for span in spans))
 
     def _bytes(self, column: pa.ChunkedArray | None, place: int, row: int) -> bytes | None:
         if column is None:
@@ -106,23 +188,31 @@ class Groups:
             )
         return bytes(buffer)
 
-    def table(self, group: int) -> pa.Table:
-        """Read one row group.
+    def _path(self, number: int) -> str | None:
+        """Path of a file that lies on this machine."""
+        part = self._open().files[number]
+        where = part.filesystem
+        if isinstance(where, fs.SubTreeFileSystem) and isinstance(
+            where.base_fs, fs.LocalFileSystem
+        ):
+            return str(where.base_path + part.path)
+        return None
 
-        Raises:
-            LakeError: The file is gone or damaged.
-        """
-        if not (self._remote and self._cache_bytes):
-            return self._fetch(group)
-        if self._shelf is None:
-            self._shelf = Shelf(self._cache / "row-groups", self._cache_bytes)
-        # A data file is never changed and its name never used again.
-        path = self._index.files[self._index.group_file[group]]
-        number = self._index.group_number[group]
-        facts = f"{self._lake.root}|{path}|{number}|{','.join(self._blobs)}"
-        key = hashlib.sha256(facts.encode()).hexdigest()[:32]
-        data = self._shelf.get(key, lambda: _to_ipc(self._fetch(group)))
-        return pa.ipc.open_file(pa.py_buffer(data)).read_all()
+    def _spans(self, group: int) -> Spans | None:
+        number = int(self._index.group_file[group])
+        with reading(self._index.version, self._index.files[number]):
+            path = self._path(number)
+            if path is None:
+                return None
+            file, footer = self._file(path), self._open().files[number].metadata
+            at = int(self._index.group_number[group])
+            found = {}
+            for name in self._blobs:
+                span = pages.spans(file, footer, at, name)
+                if span is None:
+                    return None
+                found[name] = span
+            return found
 
     def _fetch(self, group: int) -> pa.Table:
         with reading(self._index.version, self._index.files[self._index.group_file[group]]):

@@ -136,8 +136,8 @@ class Decoder:
 
     def _data(self, task: Task) -> Encoded:
         if task.data is not None:
-            return task.data
-        return self._groups.read(int(self._index.group[task.row]), [task.row])[task.row]
+            return self._groups.pictures(task.data)
+        return self._groups.read(int(self._index.group[task.row]), task.row)
 
 
 def decoding(

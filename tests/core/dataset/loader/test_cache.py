@@ -35,8 +35,9 @@ class Counted:
     """Counts the images decoded and the row groups fetched."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.decoded = self.fetched = 0
+        self.decoded = self.fetched = self.opened = 0
         image_at, fetch = pipeline.image_at, groups.Groups._fetch
+        open_group = groups.Groups.open
 
         def decoding(*arguments: Any) -> Any:
             self.decoded += 1
@@ -46,6 +47,11 @@ class Counted:
             self.fetched += 1
             return fetch(*arguments)
 
+        def opening(*arguments: Any) -> Any:
+            self.opened += 1
+            return open_group(*arguments)
+
+        monkeypatch.setattr(groups.Groups, "open", opening)
         monkeypatch.setattr(pipeline, "image_at", decoding)
         monkeypatch.setattr(groups.Groups, "_fetch", fetching)
 
@@ -68,11 +74,12 @@ def test_later_epochs_are_bit_equal_and_decode_nothing(
     expected = [content(plain) for _ in range(2)]
     loader = gold.loader(**options, decoded=True, cache=tmp_path)
     assert content(loader) == expected[0]
-    counted.decoded = counted.fetched = 0
+    assert counted.opened
+    counted.decoded = counted.opened = 0
     assert content(loader) == expected[1]
     again = gold.loader(**options, decoded=True, cache=tmp_path)  # as another process would
     assert content(again) == expected[0]
-    assert (counted.decoded, counted.fetched) == (0, 0)
+    assert (counted.decoded, counted.opened) == (0, 0)
 
 
 def test_another_size_or_version_is_another_store(gold: GoldDataset, tmp_path: Path) -> None:

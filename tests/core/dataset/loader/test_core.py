@@ -11,8 +11,8 @@ import pytest
 from support import golds
 
 from boatseg_core.dataset import GoldDataset
-from boatseg_core.dataset.loader import feed
-from boatseg_core.dataset.loader.groups import Groups
+from boatseg_core.dataset.loader import feed, pages
+from boatseg_core.dataset.loader.groups import Encoded, Groups
 from boatseg_core.errors import InputError, LakeError
 from boatseg_core.lake import Lake
 
@@ -93,16 +93,18 @@ def test_a_damaged_file_is_said(gold: GoldDataset) -> None:
 def test_what_is_held_is_bounded_in_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffer_bytes: int, share: float | None
 ) -> None:
-    """Images read and not used up: the buffer, and the row groups read ahead."""
+    """Images read and not used up, where they cannot be read one by one: buffer and read ahead."""
+    monkeypatch.setattr(pages, "spans", lambda *_: None)
     rows = [golds.row(i, batch=f"b{i // 50}") for i in range(200)]
     gold = golds.write(Lake(str(tmp_path / "l"), durable=False), rows)
     sizes = {r["image_id"]: len(r["image"]) + len(r["mask"]) for r in rows}
     lock, held, most = threading.Lock(), set(), 0
     read = Groups.rows
 
-    def reading(self: Groups, table: Any, wanted: Any) -> Any:
+    def reading(self: Groups, group: int, table: Any, wanted: Any) -> Any:
         nonlocal most
-        found = read(self, table, wanted)
+        found = read(self, group, table, wanted)
+        assert all(isinstance(each, Encoded) for each in found.values())
         with lock:
             held.update(self._index.image_id(row) for row in found)
             most = max(most, sum(sizes[name] for name in held))

@@ -83,7 +83,7 @@ def test_what_was_seen_is_neither_decoded_nor_read_again(
     monkeypatch.setattr(other._groups, "rows", lambda *a: read.append(a) or rows_of(*a))
     assert len(list(other)) == 2
     assert len(decoded) == 10
-    rows = [row for _, wanted in read for row in wanted]
+    rows = [row for _, _, wanted in read for row in wanted]
     assert set(rows) == set(loader.order(0)[50:])
 
 
