@@ -243,6 +243,8 @@ def add_fish_farm(rng: np.random.Generator, sea: Sea) -> None:
     rows, columns = int(rng.integers(1, 4)), int(rng.integers(3, 9))
     line = float(rng.uniform(1.4, 2.4))
     ring = rng.random() < 0.4
+    if not ring and rng.random() < 0.5:  # rafts: walkways with pens between them
+        line = float(rng.uniform(2.4, 5.0))
     for row in range(rows):
         for column in range(columns):
             u, v = column * cell, row * cell

@@ -14,7 +14,7 @@ from boatseg_core.synth.sea import Sea, make_sea, pick_style
 from boatseg_core.synth.sensor import expose
 from boatseg_core.synth.ships import Boat, draw_boat
 from boatseg_core.synth.sky import make_clouds, veil
-from boatseg_core.synth.wakes import add_wake
+from boatseg_core.synth.wakes import FAST, add_spray, add_wake
 from boatseg_core.synth.windows import Scene, Window, annotate, clip, cut_windows
 
 __all__ = ["render_scene", "render_windows"]
@@ -79,7 +79,7 @@ def render_scene(seed: int, index: int, *, empty_share: float = 0.75) -> Scene:
         add_islets(rng, sea, land)
     if rng.random() < (0.6 if coastal and plan.boats else 0.12 if coastal else 0.01):
         berths = add_harbour(rng, sea, land)
-    if rng.random() < 0.03:
+    if rng.random() < 0.08:
         add_fish_farm(rng, sea)
 
     rng = stream(seed, index, 3)
@@ -95,10 +95,12 @@ def render_scene(seed: int, index: int, *, empty_share: float = 0.75) -> Scene:
     angle = float(rng.uniform(0, 2 * math.pi))
     sun = (math.cos(angle), math.sin(angle))
     light = float(np.clip(rng.normal(0.95, 0.16), 0.55, 1.3))
-    boat_rng = stream(seed, index, 5)
+    boat_rng, spray_rng = stream(seed, index, 5), stream(seed, index, 7)
     for boat in fleet.boats:
         if boat.moving:
             add_wake(boat_rng, sea, boat)
+            if boat.length < FAST and spray_rng.random() < 0.5:
+                add_spray(spray_rng, sea, boat)
     instances = []
     taken = np.zeros((height, width), np.bool_)
     for boat in fleet.boats:

@@ -10,7 +10,10 @@ from boatseg_core.synth.noise import F32, clip01, quotient, smoothstep
 from boatseg_core.synth.sea import Sea
 from boatseg_core.synth.ships import Boat
 
-__all__ = ["add_wake"]
+__all__ = ["FAST", "add_spray", "add_wake"]
+
+FAST = 60.0
+"""Boats shorter than this, in pixels, may plane and throw spray."""
 
 
 def _window(
@@ -107,7 +110,7 @@ def add_wake(rng: np.random.Generator, sea: Sea, boat: Boat) -> None:
         sea: The sea, changed in place.
         boat: A boat under way.
     """
-    small = boat.length < 60
+    small = boat.length < FAST
     factor = float(rng.uniform(2.0, 16.0)) if small else float(rng.uniform(0.4, 2.6))
     length = min(boat.length * factor, 460.0)
     reach = boat.length / 2 + length
@@ -161,3 +164,37 @@ def add_wake(rng: np.random.Generator, sea: Sea, boat: Boat) -> None:
         level = float(rng.uniform(2, 9)) + 0.5 * sea.roughness
         from_bow = astern + np.float32(boat.length / 2)
         sea.waves[here] += _kelvin(rng, boat, from_bow, off, length * 0.9, level)
+
+
+def add_spray(rng: np.random.Generator, sea: Sea, boat: Boat) -> None:
+    """Draws the white water of a planing boat, in place: along its sides and close astern.
+
+    Seen from above it is as bright and nearly as wide as the hull, and no part of it.
+
+    Args:
+        rng: Source of randomness.
+        sea: The sea, changed in place; the hull is laid on it afterwards.
+        boat: A small boat under way.
+    """
+    length = boat.length * float(rng.uniform(0.5, 2.5))
+    spread = float(rng.uniform(0.03, 0.16))
+    start = boat.length * float(rng.uniform(-0.05, 0.35))  # forward of the centre
+    reach = boat.length / 2 + length
+    found = _window(sea, boat, reach, boat.beam + spread * (start + reach) + 2)
+    if found is None:
+        return
+    here, astern, off = found
+    aft = astern + np.float32(start)
+    run = np.maximum(aft, np.float32(0))
+    half = np.float32(boat.beam * float(rng.uniform(0.45, 0.65))) + run * np.float32(spread)
+    lumps = rng.standard_normal(off.shape, dtype=np.float32) * np.float32(0.25)
+    foam = smoothstep(1.2, 0.6, np.abs(quotient(off, half)))
+    foam *= smoothstep(-1.0, 2.0, aft) * clip01(
+        np.float32(1) - run * np.float32(1 / (start + reach))
+    )
+    foam = clip01(foam * (lumps + np.float32(rng.uniform(0.7, 1.6))))
+    sea.waves[here] *= np.float32(1) - foam * np.float32(0.8)
+    peak = float(rng.uniform(190, 250))
+    for channel, tint in enumerate((0.97, 1.0, 0.99)):
+        water = sea.colour[channel][here]
+        water += (np.float32(peak * tint) - water) * foam
