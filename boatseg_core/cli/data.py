@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from boatseg_core.cli import screen
-from boatseg_core.cli.options import current_settings, home_option
+from boatseg_core.cli.options import current_settings, home_option, output_option
 
 # Starting a process costs as much as drawing this many pictures.
 _PER_WORKER = 20
@@ -23,7 +23,7 @@ def data() -> None:
 @data.command()
 @click.option("--count", type=int, default=200, show_default=True, help="Number of pictures.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write into.")
+@output_option("Folder to write into.", folder=True, required=True)
 @click.option(
     "--empty-share",
     type=float,
@@ -41,7 +41,7 @@ def data() -> None:
 def synth(
     count: int,
     seed: int,
-    out: Path,
+    output: Path,
     empty_share: float,
     faults: bool,
     unlabelled: bool,
@@ -56,7 +56,7 @@ def synth(
     with screen.progress() as bar:
         task = bar.add_task("drawing", total=count)
         made = write_dataset(
-            out,
+            output,
             count=count,
             seed=seed,
             empty_share=empty_share,
@@ -68,7 +68,7 @@ def synth(
         )
     seconds = time.perf_counter() - started
     rate = f"{seconds:.1f} s, {made.images / seconds:.0f} images/s"
-    screen.say(f"wrote {screen.counted(made.images, 'image')} into {out / 'images'} ({rate})")
+    screen.say(f"wrote {screen.counted(made.images, 'image')} into {output / 'images'} ({rate})")
     boat_images = made.images - made.empty_images
     if made.csv is None:
         screen.say(f"no labels, as asked; {boat_images:,} of them show boats")
@@ -81,11 +81,9 @@ def synth(
 
 @data.command()
 @click.argument("competition", default="airbus-ship-detection")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder for the archive; by default the images'."
-)
+@output_option("Folder for the archive; by default the images'.", folder=True)
 @home_option
-def kaggle(competition: str, out: Path | None) -> None:
+def kaggle(competition: str, output: Path | None) -> None:
     """Download a Kaggle competition into the landing area, going on where it stopped.
 
     The archive stays packed: boatseg ingest reads the images in it. Its CSV files are put where
@@ -106,10 +104,10 @@ def kaggle(competition: str, out: Path | None) -> None:
 
     settings = current_settings()
     settings.paths.create()
-    if out is None and "://" in settings.landing.images:
+    if output is None and "://" in settings.landing.images:
         raise InputError(
-            f"landing.images is {settings.landing.images}: download with --out FOLDER and copy the "
-            "archive there"
+            f"landing.images is {settings.landing.images}: download with --output FOLDER and copy "
+            "the archive there"
         )
     labels = settings.labels_path
     labels = labels if labels.is_dir() else settings.paths.landing
@@ -127,7 +125,7 @@ def kaggle(competition: str, out: Path | None) -> None:
         task = bar.add_task(competition, total=None)
         done = download(
             competition,
-            out or settings.images_folder,
+            output or settings.images_folder,
             labels,
             progress=lambda there, total: bar.update(task, completed=there, total=total or None),
             note=screen.note,
@@ -136,5 +134,5 @@ def kaggle(competition: str, out: Path | None) -> None:
     screen.say(f"{done.archive}: {screen.size(done.size)} ({how})")
     for file in done.labels:
         screen.say(f"{file}: labels")
-    if out is None:
+    if output is None:
         screen.note("next: boatseg ingest")

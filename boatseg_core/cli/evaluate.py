@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from boatseg_core.cli import screen
-from boatseg_core.cli.options import current_settings, filled_lake, home_option, json_option
+from boatseg_core.cli.options import (
+    current_settings,
+    filled_lake,
+    gold_version_option,
+    home_option,
+    json_option,
+    output_option,
+)
 
 if TYPE_CHECKING:
     from boatseg_core.config import Settings
@@ -25,12 +32,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Images to evaluate on.",
 )
-@click.option(
-    "--gold-version",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Delta version of gold_dataset; by default the newest.",
-)
+@gold_version_option
 @click.option(
     "--limit",
     type=click.IntRange(0),
@@ -53,12 +55,7 @@ if TYPE_CHECKING:
     help="Resamples of the bootstrap over groups of images.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap and of --limit.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Folder of the report; by default below reports in the home.",
-)
+@output_option("Folder of the report; by default below reports in the home.", folder=True)
 @json_option
 @home_option
 def evaluate(
@@ -69,7 +66,7 @@ def evaluate(
     confidence: float,
     draws: int,
     seed: int,
-    out: Path | None,
+    output: Path | None,
     as_json: bool,
 ) -> None:
     """Evaluate MODEL (an alias, a version or a model folder) on a split of gold.
@@ -102,7 +99,7 @@ def evaluate(
         )
     heading = f"{name} on the {split} split of gold version {gold.version}"
     where = f"evaluation-{slug(name)}-{split}-gold-{gold.version}"
-    files = write_report(evaluation, out or settings.paths.reports / where, heading=heading)
+    files = write_report(evaluation, output or settings.paths.reports / where, heading=heading)
     if as_json:
         report = {"page": str(files.page), "figure": str(files.figure)}
         click.echo(json.dumps({"name": name, "report": report, **evaluation.facts}, indent=1))
@@ -164,10 +161,16 @@ def print_facts(facts: dict[str, Any], heading: str) -> None:
         ],
         right=(f"{noun}s", "touched", "IoU over 0.5", "mean IoU"),
     )
-    pixels, objects = (facts["calibration"][kind] for kind in ("pixels", "objects"))
+    found = facts["calibration"]
+    pixels, objects = found["pixels"], found["objects"]
     screen.say("")
     screen.say(
         f"calibration error: pixels {number(pixels['ece'])} "
-        f"(of those given more than 1 %: {number(pixels['ece_above_1_percent'])}), "
-        f"{noun}s {number(objects['ece'])}"
+        f"(of those given more than 1 %: {number(pixels['ece_above_1_percent'])}); scores of "
+        f"{noun}s {number(objects['ece'])} (by chance alone {number(objects['ece_by_chance'])}"
+        + (
+            f", before calibration {number(found['objects_mean_probability']['ece'])})"
+            if facts["model"]["score_calibration"]
+            else "; they are mean probabilities of pixels, since the model is not calibrated)"
+        )
     )

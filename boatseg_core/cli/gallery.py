@@ -7,7 +7,13 @@ from pathlib import Path
 import click
 
 from boatseg_core.cli import screen
-from boatseg_core.cli.options import current_settings, filled_lake, has_rows, home_option
+from boatseg_core.cli.options import (
+    current_settings,
+    filled_lake,
+    has_rows,
+    home_option,
+    output_option,
+)
 from boatseg_core.cli.sql import read
 from boatseg_core.errors import LakeError
 
@@ -19,15 +25,10 @@ _LABELLED = (
 
 @click.command()
 @click.argument("query", required=False, metavar='["SELECT ..."]')
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="HTML file to write; by default reports/gallery.html in the home.",
-)
+@output_option("HTML file to write; by default reports/gallery.html in the home.", file=True)
 @click.option("--title", help="Heading of the page; by default the query.")
 @home_option
-def gallery(query: str | None, out: Path | None, title: str | None) -> None:
+def gallery(query: str | None, output: Path | None, title: str | None) -> None:
     """Write one HTML page of the pictures a query selects, with their masks drawn over them.
 
     The query needs the column image; mask (the truth), boat_rles (a prediction) and image_id are
@@ -41,7 +42,7 @@ def gallery(query: str | None, out: Path | None, title: str | None) -> None:
 
     settings = current_settings()
     lake = filled_lake(settings)
-    path = out or settings.paths.reports / "gallery.html"
+    path = output or settings.paths.reports / "gallery.html"
     noun = settings.labels.class_name
     with screen.err().status("drawing"):
         if query is None and has_rows(lake, "predictions"):

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from boatseg_core.cli import screen
-from boatseg_core.cli.options import current_settings, home_option, json_option, open_lake
+from boatseg_core.cli.options import (
+    current_settings,
+    home_option,
+    json_option,
+    open_lake,
+    output_option,
+)
 from boatseg_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -107,10 +113,7 @@ def issues(reason: str | None, file: str | None, as_json: bool) -> None:
 @click.option(
     "--version", type=click.IntRange(min=1), help="The labels as they were at this label version."
 )
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path),
-    help="File, or folder for png; csv and coco go to standard output without it.",
-)  # fmt: skip
+@output_option("File, or folder for png; csv and coco go to standard output without it.")
 @home_option
 def export(format_name: str, split: str, version: int | None, output: Path | None) -> None:
     """Write the labels in force as label files; read again, they are the same labels."""

@@ -34,6 +34,58 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
 
 
+def gold_version_option(command: F) -> F:
+    """Add ``--gold-version``, None for the newest."""
+    return click.option(
+        "--gold-version",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Delta version of gold_dataset; by default the newest.",
+    )(command)
+
+
+def output_option(
+    help: str,
+    *,
+    folder: bool = False,
+    file: bool = False,
+    required: bool = False,
+) -> Callable[[F], F]:
+    """Add ``-o`` or ``--output``, where a command writes, as the parameter ``output``.
+
+    The spelling ``--out`` of earlier versions is understood and not shown.
+
+    Args:
+        help: What is written.
+        folder: Only a folder will do.
+        file: Only a file will do.
+        required: There is no default.
+    """
+    return click.option(
+        "-o",
+        "--output",
+        "--out",
+        "output",
+        cls=_Renamed,
+        type=click.Path(file_okay=not folder, dir_okay=not file, path_type=Path),
+        metavar="DIR" if folder else "FILE" if file else "PATH",
+        required=required,
+        help=help,
+    )
+
+
+class _Renamed(click.Option):
+    """An option whose last spelling is an old one that no help shows."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        spellings = self.opts
+        self.opts = spellings[:-1]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = spellings
+
+
 def home_given() -> Path | None:
     """The home named on the command line, if one was."""
     home: Path | None = click.get_current_context().meta.get(_HOME)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from boatseg_core.cli import screen
 from boatseg_core.cli.failure import FAILED, say_error
-from boatseg_core.cli.options import current_settings, home_option, json_option
+from boatseg_core.cli.options import current_settings, home_option, json_option, output_option
 from boatseg_core.errors import ImageError, InputError
 
 if TYPE_CHECKING:
@@ -55,15 +55,10 @@ class _Files:
     metavar="ALIAS|VERSION",
     help="Version of the registered model.",
 )
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Write each picture with its objects drawn into this folder.",
-)
+@output_option("Write each picture with its objects drawn into this folder.", folder=True)
 @json_option
 @home_option
-def predict(images: tuple[Path, ...], model: str, out: Path | None, as_json: bool) -> None:
+def predict(images: tuple[Path, ...], model: str, output: Path | None, as_json: bool) -> None:
     """Find the objects in pictures: score, left upper corner, size and area in pixels.
 
     With --json each picture is one line, with the run lengths of its objects. A picture that cannot
@@ -77,7 +72,7 @@ def predict(images: tuple[Path, ...], model: str, out: Path | None, as_json: boo
     ref = resolve(settings, model)
     predictor = Predictor.load(ref.folder, **predictor_options(settings))
     noun = predictor.spec.class_name
-    drawings = None if out is None else _Drawings(_created(out), settings.decode.max_pixels)
+    drawings = None if output is None else _Drawings(_created(output), settings.decode.max_pixels)
     if not as_json:
         screen.note(f"{ref.name} version {ref.version}")
     files, failed = _Files(images), 0
@@ -156,7 +151,7 @@ class _Drawings:
         self._taken.add(name)
         target = self.folder / name
         if target.resolve() == path.resolve():
-            raise InputError(f"{target} would be written over: choose another folder with --out")
+            raise InputError(f"{target} would be written over: choose another folder with --output")
         picture = to_jpeg(draw_overlay(image, answer.mask(), colour=PREDICTION), quality=90)
         try:
             target.write_bytes(picture)

@@ -17,7 +17,7 @@ import click
 
 from boatseg_core.cli import screen
 from boatseg_core.cli.failure import MISUSED, say_error
-from boatseg_core.cli.options import current_settings, filled_lake, home_option
+from boatseg_core.cli.options import current_settings, filled_lake, home_option, output_option
 from boatseg_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,12 +83,7 @@ def _time(ctx: click.Context, param: click.Parameter, value: str | None) -> date
     help="By default a table, or what the ending of --output says; pictures is a page of the "
     "columns image, mask and boat_rles.",
 )
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write into a file instead of to the terminal.",
-)
+@output_option("Write into a file instead of to the terminal.", file=True)
 @click.option(
     "--rows", type=click.IntRange(1), default=100, show_default=True, help="Most rows in a table."
 )

@@ -244,7 +244,7 @@ def _check_room(archive: Path, missing: int) -> None:
     if missing > free:
         raise InputError(
             f"{archive.parent} has room for {free / 1e9:.1f} GB and {missing / 1e9:.1f} GB are to "
-            "come: make room, or name another folder with --out"
+            "come: make room, or name another folder with --output"
         )
 
 

@@ -94,7 +94,7 @@ def write_report(evaluation: Evaluation, folder: Path, *, heading: str) -> Writt
     except OSError as error:
         raise InputError(
             f"the report cannot be written to {folder}: {error.strerror}; name another folder "
-            "with --out"
+            "with --output"
         ) from error
     return files
 

@@ -50,9 +50,16 @@ def figure(facts: Mapping[str, Any]) -> bytes:
     _headlines(axes[0, 0], facts["headlines"], noun)
     _thresholds(axes[0, 1], facts, noun)
     _sizes(axes[0, 2], facts["sizes"], noun)
-    pixels, objects = (facts["calibration"][kind] for kind in ("pixels", "objects"))
-    _reliability(axes[1, 0], pixels, "Do probabilities of pixels come true?", "pixels")
-    _reliability(axes[1, 1], objects, f"Do scores of {noun}s come true?", f"{noun}s")
+    found = facts["calibration"]
+    _reliability(axes[1, 0], found["pixels"], "Do probabilities of pixels come true?", "pixels")
+    fitted = facts["model"]["score_calibration"] is not None
+    _reliability(
+        axes[1, 1],
+        found["objects"],
+        f"Do scores of {noun}s come true?",
+        f"{noun}s",
+        before=found["objects_mean_probability"] if fitted else None,
+    )
     _conditions(axes[1, 2], facts["conditions"], noun)
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png")
@@ -113,7 +120,14 @@ def _thresholds(axes: Axes, facts: Mapping[str, Any], noun: str) -> None:
     )
 
 
-def _reliability(axes: Axes, found: Mapping[str, Any], heading: str, noun: str) -> None:
+def _reliability(
+    axes: Axes,
+    found: Mapping[str, Any],
+    heading: str,
+    noun: str,
+    *,
+    before: Mapping[str, Any] | None = None,
+) -> None:
     _style(axes, heading, grid="y")
     axes.plot([0, 1], [0, 1], color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
     rows = [row for row in found["bins"] if row["count"]]
@@ -123,26 +137,60 @@ def _reliability(axes: Axes, found: Mapping[str, Any], heading: str, noun: str) 
         [row["accuracy"] for row in rows],
         width=width * 0.92,
         color=_BLUE,
-        alpha=0.75,
+        alpha=0.35,
     )
+    for row in rows:
+        if row.get("low") is not None:
+            place = [row["confidence"]] * 2
+            axes.plot(place, [row["low"], row["high"]], color=_BLUE, linewidth=1.4)
     axes.plot(
         [row["confidence"] for row in rows],
         [row["accuracy"] for row in rows],
         "o",
-        color=_INK,
-        markersize=3,
+        color=_BLUE,
+        markersize=4.5,
+        label="score" if before else None,
     )
-    counts = [row["count"] for row in rows]
-    text = [f"{sum(counts):,} {noun}"]
-    if found["ece"] is not None:
-        text.append(f"ECE {found['ece']:.4f}")
-    if found.get("ece_above_1_percent") is not None:
-        text.append(f"ECE above 1 %: {found['ece_above_1_percent']:.4f}")
-    axes.text(0.03, 0.97, "\n".join(text), transform=axes.transAxes, va="top", fontsize=8.5)
+    if before is not None:
+        old = [row for row in before["bins"] if row["count"]]
+        axes.plot(
+            [row["confidence"] for row in old],
+            [row["accuracy"] for row in old],
+            "x",
+            color=_RED,
+            markersize=6,
+            mew=1.8,
+            label="mean probability of the pixels, before",
+        )
+        axes.legend(
+            fontsize=8,
+            frameon=False,
+            labelcolor=_INK,
+            ncols=2,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.12),
+        )
+    axes.text(
+        0.03, 0.97, _errors(found, noun, before), transform=axes.transAxes, va="top", fontsize=8.5
+    )
     axes.set_xlabel("probability given", fontsize=8.5, color=_SOFT)
     axes.set_ylabel("share that is true", fontsize=8.5, color=_SOFT)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
+
+
+def _errors(found: Mapping[str, Any], noun: str, before: Mapping[str, Any] | None) -> str:
+    text = [f"{sum(row['count'] for row in found['bins']):,} {noun}"]
+    if found["ece"] is None:
+        return text[0]
+    text.append(f"ECE {found['ece']:.4f}")
+    if found.get("ece_above_1_percent") is not None:
+        text.append(f"ECE above 1 %: {found['ece_above_1_percent']:.4f}")
+    if found.get("ece_by_chance") is not None:
+        text.append(f"by chance alone: {found['ece_by_chance']:.4f}")
+    if before is not None and before["ece"] is not None:
+        text.append(f"before calibration: {before['ece']:.4f}")
+    return "\n".join(text)
 
 
 def _sizes(axes: Axes, sizes: Sequence[Mapping[str, Any]], noun: str) -> None:

@@ -28,7 +28,7 @@ def split_of(home: Path) -> tuple[str, int]:
 def test_numbers_with_floor_and_a_report(boatseg, home: Path, model: Path, tmp_path: Path) -> None:
     split, images = split_of(home)
     out = tmp_path / "report"
-    args = ("evaluate", model, "--split", split, "--draws", 50, "--out", out, "--home", home)
+    args = ("evaluate", model, "--split", split, "--draws", 50, "--output", out, "--home", home)
     result = boatseg(*args)
     assert result.exit_code == 0, result.output
     assert f"bright on the {split} split of gold version" in result.stdout
@@ -64,6 +64,6 @@ def test_a_registered_version_is_found(boatseg, home: Path, model_home: Path) ->
 def test_neither_torch_nor_mlflow_is_loaded(home: Path, model: Path, tmp_path: Path) -> None:
     split, _ = split_of(home)
     code, modules = modules_after(
-        "evaluate", str(model), "--split", split, "--home", str(home), "--out", str(tmp_path / "o")
+        "evaluate", str(model), "--split", split, "--home", str(home), "--output", str(tmp_path)
     )
     assert (code, modules) == (0, ["polars"])

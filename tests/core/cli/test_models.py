@@ -92,7 +92,7 @@ def test_pictures_of_one_name_are_drawn_apart(
     other.parent.mkdir()
     other.write_bytes(picture.read_bytes())
     out = tmp_path / "drawn" / "here"
-    assert boatseg("predict", picture, other, "--out", out, *version).exit_code == 0
+    assert boatseg("predict", picture, other, "--output", out, *version).exit_code == 0
     assert sorted(path.name for path in out.iterdir()) == ["two boats-2.jpg", "two boats.jpg"]
     drawn = np.asarray(Image.open(out / "two boats.jpg"), dtype=int)
     assert drawn.shape == (80, 100, 3)
@@ -107,7 +107,7 @@ def test_an_original_is_never_written_over(
     original = tmp_path / "sea.jpg"
     Image.open(picture).convert("RGB").save(original)
     before = original.read_bytes()
-    result = boatseg("predict", original, "--out", tmp_path, *version)
+    result = boatseg("predict", original, "--output", tmp_path, *version)
     assert result.exit_code == 2
     assert "would be written over" in result.stderr
     assert original.read_bytes() == before

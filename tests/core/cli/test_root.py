@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -29,6 +31,31 @@ def test_every_command_explains_itself_and_takes_a_home(boatseg, name: str) -> N
     assert result.exit_code == 0
     if "COMMAND [ARGS]" not in result.stdout:
         assert "--home DIR" in result.stdout
+
+
+def test_where_a_command_writes_is_one_option_everywhere() -> None:
+    """The shared one: ``-o``, ``--output``, and ``--out`` as before, which no help shows."""
+
+    def below(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+        yield path, command
+        if isinstance(command, click.Group):
+            with click.Context(command) as ctx:
+                for name in command.list_commands(ctx):
+                    found = command.get_command(ctx, name)
+                    if found is not None:
+                        yield from below(found, f"{path} {name}")
+
+    written = {}
+    for path, command in below(root.root, "boatseg"):
+        for param in command.params:
+            spellings = set(param.opts)
+            assert not spellings & {"--out", "--output", "-o"} or len(spellings) == 3, path
+            if "--out" in spellings:
+                written[path] = command
+    assert {"boatseg sql", "boatseg gallery", "boatseg labels export"} <= written.keys()
+    for command in written.values():
+        page = command.get_help(click.Context(command))
+        assert "-o, --output" in page and not re.search(r"--out\b", page)
 
 
 def test_help_imports_no_room() -> None:

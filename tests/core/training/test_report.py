@@ -67,6 +67,6 @@ def test_what_flatters_is_told(gold):
 def test_a_folder_that_cannot_be_written_is_named(gold, tmp_path):
     (tmp_path / "file").write_text("")
     found = evaluate(Brightness(), gold, "test", draws=10)
-    with pytest.raises(InputError, match=r"cannot be written .*--out"):
+    with pytest.raises(InputError, match=r"cannot be written .*--output"):
         write_report(Evaluation(found.facts), tmp_path / "file", heading="x")
     assert Path(tmp_path / "file").read_text() == ""
