@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from boatseg_core.cli import screen
-from boatseg_core.cli.options import current_settings, filled_lake, home_option, json_option
+from boatseg_core.cli.options import (
+    current_settings,
+    filled_lake,
+    gold_version_option,
+    home_option,
+    json_option,
+)
 from boatseg_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,12 +50,7 @@ _LOSSES = ("bce_dice", "focal_dice", "lovasz", "tversky")
     "--seed", type=click.IntRange(0), metavar="N", help="Of weights, crops, augmentation."
 )
 @click.option("--no-tuned", is_flag=True, help="Leave the best parameters of the last study out.")
-@click.option(
-    "--gold-version",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Delta version of gold_dataset; by default the newest.",
-)
+@gold_version_option
 @click.option(
     "--evaluate-on",
     type=click.Path(file_okay=False, path_type=Path),

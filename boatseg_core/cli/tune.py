@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from boatseg_core.cli import screen
-from boatseg_core.cli.options import current_settings, filled_lake, home_option, json_option
+from boatseg_core.cli.options import (
+    current_settings,
+    filled_lake,
+    gold_version_option,
+    home_option,
+    json_option,
+)
 
 if TYPE_CHECKING:
     from boatseg_core.training.tune import TuneResult
@@ -42,12 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--storage", metavar="URL", help="Database of the studies instead of the home (tune.storage)."
 )
-@click.option(
-    "--gold-version",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Delta version of gold_dataset; by default the newest.",
-)
+@gold_version_option
 @click.option(
     "--plots",
     type=click.Path(file_okay=False, path_type=Path),
