@@ -108,6 +108,29 @@ def test_agrees_with_segmentation_models_pytorch(pairs):
         assert metrics["dataset_iou"] == pytest.approx(float(dataset), abs=1e-6)
 
 
+def test_an_epoch_of_batches_is_smps_score_of_the_whole_epoch_and_not_a_mean_of_batches():
+    import torch
+    from segmentation_models_pytorch.metrics import get_stats, iou_score
+
+    generator = torch.Generator().manual_seed(0)
+    accumulator, stats, of_batches = IouAccumulator(), [], []
+    for size in (5, 3, 7, 2):  # the last batch of an epoch is smaller
+        share = torch.rand(size, 1, 1, 1, generator=generator)
+        share[size // 2] = 0  # an empty image in each
+        truth = (torch.rand(size, 1, 9, 11, generator=generator) < share).long()
+        pred = (torch.rand(size, 1, 9, 11, generator=generator) < 0.9 * share).long()
+        batch = get_stats(pred, truth, mode="binary")
+        stats.append(batch)
+        of_batches.append(float(iou_score(*batch, reduction="micro", zero_division=1.0)))
+        accumulator.update_counts(*(column[:, 0].numpy() for column in batch[:3]))
+    epoch = [torch.cat(columns) for columns in zip(*stats, strict=True)]
+    metrics = accumulator.compute()
+    for name, reduction in (("per_image_iou", "micro-imagewise"), ("dataset_iou", "micro")):
+        expected = float(iou_score(*epoch, reduction=reduction, zero_division=1.0))
+        assert metrics[name] == pytest.approx(expected, abs=1e-6)
+    assert abs(metrics["dataset_iou"] - sum(of_batches) / len(of_batches)) > 0.01
+
+
 @given(MASK | EMPTY, MASK | EMPTY)
 def test_iou_is_symmetric_bounded_and_one_only_for_equal_masks(pred, truth):
     score = iou(pred, truth)
