@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
@@ -10,7 +11,14 @@ from PIL import Image
 
 from boatseg_core.errors import InputError, RleError
 from boatseg_core.imaging import rle
-from boatseg_core.synth import CSV_NAME, image_name, render_windows, write_dataset
+from boatseg_core.synth import (
+    CSV_NAME,
+    generator_digest,
+    image_name,
+    render_windows,
+    write_dataset,
+    writer,
+)
 from boatseg_core.synth.faults import FILE_FAULTS, ROW_FAULTS
 from boatseg_core.synth.plan import plan_scene
 
@@ -202,3 +210,15 @@ def test_names_never_clash() -> None:
         image_name(1, 2**30),
     }
     assert len(far) == 4
+
+
+def test_the_digest_names_the_source_of_the_generator(monkeypatch, tmp_path: Path) -> None:
+    before = generator_digest()
+    assert before == generator_digest() and len(before) == 64
+    package = Path(writer.__file__).parent
+    shutil.copytree(package, tmp_path / "synth")
+    monkeypatch.setattr(writer, "__file__", str(tmp_path / "synth" / "writer.py"))
+    assert generator_digest() == before
+    with (tmp_path / "synth" / "sea.py").open("a") as file:
+        file.write("# another sea\n")
+    assert generator_digest() != before
