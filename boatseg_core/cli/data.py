@@ -90,14 +90,7 @@ def kaggle(competition: str, output: Path | None) -> None:
     labels are looked for. Needs boatseg[kaggle], an account, a token in the environment or in
     ~/.kaggle, and the competition's rules accepted.
     """
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
     from boatseg_core.errors import InputError
     from boatseg_core.ingest.kaggle import download
@@ -111,17 +104,7 @@ def kaggle(competition: str, output: Path | None) -> None:
         )
     labels = settings.labels_path
     labels = labels if labels.is_dir() else settings.paths.landing
-    console = screen.err()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with screen.progress(DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bar:
         task = bar.add_task(competition, total=None)
         done = download(
             competition,

@@ -6,15 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as RichProgress
+from rich.progress import MofNCompleteColumn, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
 from boatseg_core.cli import screen
@@ -40,18 +32,8 @@ class Progress:
     """
 
     def __init__(self) -> None:
-        console = screen.err()
         self.at = ""
-        self._bar = RichProgress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bar = screen.progress(MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
         self._task = self._bar.add_task("", total=0, bytes=0)
         self._files = 0
         self._done = 0

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn
 
 UNBOUNDED = 100_000
 """Columns enough that nothing is ever wrapped or cut for a program that reads us."""
@@ -142,8 +142,13 @@ def listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{number:,} {name}" for name, number in ordered)
 
 
-def progress(*, percent: bool = False) -> Progress:
-    """Progress on stderr, in numbers or in percent; silent where stderr is not a terminal."""
+def progress(*columns: ProgressColumn, percent: bool = False) -> Progress:
+    """Progress on stderr, gone when it ends; silent where stderr is not a terminal.
+
+    Args:
+        *columns: What stands behind the bar; by default numbers and the time left.
+        percent: By default percent and the time left.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -154,11 +159,11 @@ def progress(*, percent: bool = False) -> Progress:
     )
 
     console = err()
+    usual = (TaskProgressColumn() if percent else MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TaskProgressColumn() if percent else MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        *(columns or usual),
         console=console,
         transient=True,
         disable=not console.is_terminal,
