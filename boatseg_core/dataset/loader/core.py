@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,12 @@ from boatseg_core.dataset.loader.place import Place, find
 from boatseg_core.errors import InputError
 from boatseg_core.lake import Lake
 
-# What decides the order of the batches: a state is only good for a loader that agrees in them.
-_SAME: Final = ("split", "batch_size", "boat_share", "images", "shuffled", "drops_last", "seed")
+# What decides which batches come and what they show: a state is only good for a loader that agrees
+# in them. Threads, columns, types, ranks and workers may change.
+_SAME: Final = (
+    *("split", "batch_size", "boat_share", "images", "shuffled", "drops_last", "seed"),
+    *("buffer_bytes", "height", "width", "crop", "centred"),
+)
 
 
 @dataclass
@@ -148,8 +153,7 @@ class Loader:
         Batches handed out count, not those decoded ahead.
         """
         at = self._resume or self._position
-        facts = {name: getattr(self.options, name) for name in _SAME}
-        return {"version": self.version, **facts, "epoch": at.epoch, "batch": at.batch}
+        return {**self._facts(), "epoch": at.epoch, "batch": at.batch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state, with any number of ranks and workers; nothing is decoded for it.
@@ -157,12 +161,11 @@ class Loader:
         Raises:
             InputError: The state is of other data or of another order.
         """
-        mine = self.state_dict()
-        for name in ("version", *_SAME):
-            if state.get(name) != mine[name]:
+        for name, mine in self._facts().items():
+            if state.get(name) != mine:
                 raise InputError(
                     f"the loader cannot go on from this state: its {name} is "
-                    f"{state.get(name)!r}, the loader's is {mine[name]!r}"
+                    f"{state.get(name)!r}, the loader's is {mine!r}"
                 )
         self._resume = _Position(int(state["epoch"]), int(state["batch"]))
 
@@ -175,6 +178,12 @@ class Loader:
         return batch
 
     # How
+
+    def _facts(self) -> dict[str, Any]:
+        """What has to be the same for a state to mean the same batches."""
+        data = hashlib.sha256("\n".join(self._index.files).encode()).hexdigest()[:16]
+        about = {"order_version": orders.ORDER_VERSION, "version": self.version, "data": data}
+        return about | {name: getattr(self.options, name) for name in _SAME}
 
     def _epoch(self, position: _Position, place: Place) -> Iterator[dict[str, Any]]:
         ours = self._ours(place, position.batch)

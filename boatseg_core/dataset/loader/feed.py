@@ -82,7 +82,9 @@ def feed(
         at = 0
         for batch in batches:
             tasks: list[Task] = []
-            for row in rows[at : at + len(batch)].tolist():
+            ours = places[at : at + len(batch)]
+            each = (rows[at : at + len(batch)], order.near[ours], order.seeds[ours])
+            for row, near, seed in zip(*(part.tolist() for part in each), strict=True):
                 data = None
                 if uses[row]:
                     while row not in held:
@@ -96,8 +98,7 @@ def feed(
                     uses[row] -= 1
                     if not uses[row]:
                         del held[row]
-                place = places[at + len(tasks)]
-                tasks.append(Task(row, data, bool(order.near[place]), int(order.seeds[place])))
+                tasks.append(Task(row, data, near, seed))
             at += len(batch)
             yield tasks
     finally:

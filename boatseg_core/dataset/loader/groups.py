@@ -149,17 +149,24 @@ class Groups:
         Raises:
             ImageError: A row has no picture; the message names it.
         """
-        found: dict[int, Encoded | Stored] = {}
-        for row in rows:
-            place = int(self._index.row[row])
-            if isinstance(opened, pa.Table):
-                columns = (opened[n] if n in self._blobs else None for n in ("image", "mask"))
-                found[row] = Encoded(*(self._bytes(column, place, row) for column in columns))
-            else:
-                at = {name: tuple(span[place].tolist()) for name, span in opened.items()}
-                file = int(self._index.group_file[group])
-                found[row] = Stored(file, at.get("image"), at.get("mask"))
-        return found
+        wanted = list(rows)
+        places = self._index.row[wanted]
+        if isinstance(opened, pa.Table):
+            columns = [opened[n] if n in self._blobs else None for n in ("image", "mask")]
+            return {
+                row: Encoded(*(self._bytes(column, place, row) for column in columns))
+                for row, place in zip(wanted, places.tolist(), strict=True)
+            }
+        file = int(self._index.group_file[group])
+        nothing = [None] * len(wanted)
+        images, masks = (
+            map(tuple, opened[name][places].tolist()) if name in opened else nothing
+            for name in ("image", "mask")
+        )
+        return {
+            row: Stored(file, image, mask)
+            for row, image, mask in zip(wanted, images, masks, strict=True)
+        }
 
     def pictures(self, row: Encoded | Stored) -> Encoded:
         """Read what was only found yet.

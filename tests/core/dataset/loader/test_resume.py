@@ -3,14 +3,17 @@ from __future__ import annotations
 import json
 import pickle
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support import golds
 from support.golds import flat
 
 from boatseg_core.dataset import GoldDataset
 from boatseg_core.dataset.loader import pipeline
 from boatseg_core.errors import InputError
+from boatseg_core.lake import Lake
 
 OPTIONS: dict[str, Any] = {
     "crop": 16,
@@ -96,12 +99,32 @@ def test_forever_goes_from_epoch_to_epoch_and_skips(gold: GoldDataset) -> None:
         assert [content(next(stream)) for _ in range(3)] == whole[skip : skip + 3]
 
 
-def test_a_state_of_other_data_or_order_is_refused(gold: GoldDataset) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seed", 4), ("boat_share", 0.25), ("images", 55), ("buffer_bytes", 9000), ("centred", 0.25)],
+)
+def test_a_state_of_another_order_is_refused(gold: GoldDataset, name: str, value: Any) -> None:
     state = gold.loader(**OPTIONS).state_dict()
-    with pytest.raises(InputError, match="its seed is 0, the loader's is 4"):
-        gold.loader(**OPTIONS, seed=4).load_state_dict(state)
-    with pytest.raises(InputError, match="its version is"):
-        gold.loader(**OPTIONS).load_state_dict(state | {"version": 77})
+    other = gold.loader(**(OPTIONS | {name: value}))
+    with pytest.raises(InputError, match=f"its {name} is .*, the loader's is {value}"):
+        other.load_state_dict(state)
+
+
+def test_a_state_of_other_data_is_refused(gold: GoldDataset, tmp_path: Path) -> None:
+    state = gold.loader(**OPTIONS).state_dict()
+    for name in ("order_version", "version"):
+        with pytest.raises(InputError, match=f"its {name} is 77"):
+            gold.loader(**OPTIONS).load_state_dict(state | {name: 77})
+    twin = golds.write(Lake(str(tmp_path / "twin"), durable=False), golds.mixed(75))
+    assert twin.version == gold.version
+    with pytest.raises(InputError, match="its data is"):
+        twin.loader(**OPTIONS).load_state_dict(state)
+
+
+def test_what_does_not_change_the_batches_may_change(gold: GoldDataset) -> None:
+    state = gold.loader(**OPTIONS).state_dict()
+    other = OPTIONS | {"threads": 1, "ahead": 1, "columns": ("image", "image_id")}
+    gold.loader(**other).load_state_dict(state)
 
 
 def test_an_iteration_that_was_given_up_does_not_move_a_newer_one(gold: GoldDataset) -> None:
