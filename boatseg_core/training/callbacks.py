@@ -28,10 +28,16 @@ _STEPS_BETWEEN_LOOKS = 25
 
 
 class LossGuard(pl.Callback):
-    """Stops a training whose loss is no longer a number, and says on which images it happened."""
+    """Stops a training whose loss is no longer a number, and says on which images it happened.
 
-    def __init__(self) -> None:
-        self._seen: list[tuple[int, list[str], Tensor]] = []
+    Args:
+        judge: Says what is kept.
+        first: Batches that an interrupted training has had.
+    """
+
+    def __init__(self, judge: Judge, *, first: int = 0) -> None:
+        self._judge, self._batches = judge, first
+        self._seen: list[tuple[int, int, list[str], Tensor]] = []
 
     def on_train_batch_end(
         self,
@@ -42,23 +48,31 @@ class LossGuard(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Note the loss, and look at it now and then."""
-        self._seen.append((trainer.global_step, batch.image_ids, outputs["loss"].detach()))
+        self._batches += 1
+        loss = outputs["loss"].detach()
+        self._seen.append((self._batches, trainer.global_step, batch.image_ids, loss))
         if pl_module.device.type == "cpu" or len(self._seen) >= _STEPS_BETWEEN_LOOKS:
-            self._look()
+            self.look()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look before the weights are judged."""
-        self._look()
+        self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look at every loss that was noted.
+
+        Raises:
+            TrainingError: One of them is no number.
+        """
         if not self._seen:
             return
-        losses = torch.stack([loss for _, _, loss in self._seen]).tolist()
-        for (step, image_ids, _), loss in zip(self._seen, losses, strict=True):
+        losses = torch.stack([loss for *_, loss in self._seen]).tolist()
+        for (number, step, image_ids, _), loss in zip(self._seen, losses, strict=True):
             if not math.isfinite(loss):
                 raise TrainingError(
-                    f"the loss became {loss} at step {step} (images {', '.join(image_ids)}): "
-                    "lower train.learning_rate, or look at these images and their masks"
+                    f"the loss became {loss} in batch {number}, at step {step} "
+                    f"(images {', '.join(image_ids)}): lower train.learning_rate, or look at these "
+                    f"images and their masks; {self._judge.kept()}"
                 )
         self._seen.clear()
 
@@ -99,7 +113,7 @@ class Judge(pl.Callback):
         if not math.isfinite(valid["loss"]):
             raise TrainingError(
                 f"the validation loss is {valid['loss']} after step {trainer.global_step}: "
-                "lower train.learning_rate"
+                f"lower train.learning_rate; {self.kept()}"
             )
         score = selection_score(valid)
         entry: Entry = {
@@ -116,12 +130,20 @@ class Judge(pl.Callback):
         # The later of two equals: it has seen more.
         if score >= self._best:
             self._best, self.best_step = score, trainer.global_step
-            write_whole(segmenter.network.state_dict(), self._checkpoint)
+            if trainer.is_global_zero:
+                write_whole(segmenter.network.state_dict(), self._checkpoint)
         if self._patience and self._waited >= self._patience:
             trainer.should_stop = True
-        log.info("%s", line(entry))
+        if trainer.is_global_zero:
+            log.info("%s", line(entry))
         if self._on_epoch is not None:
             self._on_epoch(entry)
+
+    def kept(self) -> str:
+        """Say what there is of good weights."""
+        if not self.history:
+            return "no weights were kept, since it had not been validated yet"
+        return f"the best weights so far, of step {self.best_step}, are kept in {self._checkpoint}"
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs."""

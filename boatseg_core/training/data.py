@@ -17,6 +17,8 @@ import torch  # noqa: TID253
 from torch import Tensor  # noqa: TID253
 from torch.utils.data import DataLoader, IterableDataset  # noqa: TID253
 
+from boatseg_core.training.rank import place
+
 if TYPE_CHECKING:
     from boatseg_core.config.sections import Train
     from boatseg_core.dataset import GoldDataset, Sample
@@ -142,7 +144,8 @@ def _crops(gold: GoldDataset, train: Train) -> TorchLoader:
     share = near + (1 - near) * natural
     # No image is left over at an epoch's end, and usual batch sizes see the same images in the same
     # order: two batches of four are a batch of eight.
-    whole = math.lcm(train.batch_size, 32)
+    # Nor is a batch left over that not every rank would have.
+    whole = math.lcm(train.batch_size * train.devices, 32)
     return gold.torch(
         "train",
         crop=train.crop,
@@ -157,7 +160,7 @@ def _crops(gold: GoldDataset, train: Train) -> TorchLoader:
 
 
 class WholeImages(IterableDataset[WholeBatch]):
-    """Whole images of one split, in the same order each time.
+    """Whole images of one split, in the same order each time; every rank has its share.
 
     Args:
         gold: The data set.
@@ -171,7 +174,9 @@ class WholeImages(IterableDataset[WholeBatch]):
         self._gold, self._split, self._limit, self._threads = gold, split, limit, threads
 
     def __iter__(self) -> Iterator[WholeBatch]:
-        samples = self._gold.samples(self._split, limit=self._limit, threads=self._threads)
+        samples = self._gold.samples(
+            self._split, limit=self._limit, threads=self._threads, part=place()
+        )
         # One by one on a CPU: activations above 32 MB are mapped and cleared by the kernel for
         # every layer anew, which doubled the time of an image here.
         return whole_batches(samples, batch_size=8 if torch.cuda.is_available() else 1)

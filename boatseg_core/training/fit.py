@@ -5,20 +5,18 @@ Importing this module is cheap; torch and lightning come with the first call.
 
 from __future__ import annotations
 
-import logging
-import signal
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from boatseg_core.config.sections import Train
 from boatseg_core.errors import TrainingError
+from boatseg_core.training.plan import check_splits, epoch_lengths, resolve
+from boatseg_core.training.rank import place
+from boatseg_core.training.ranks import device_kind, together
 from boatseg_core.training.result import Entry, OnEpoch, TrainResult
 
 if TYPE_CHECKING:
@@ -27,8 +25,11 @@ if TYPE_CHECKING:
 
     from boatseg_core.config import Settings
     from boatseg_core.dataset import GoldDataset
+    from boatseg_core.training.data import GoldModule
+    from boatseg_core.training.model import Segmenter
 
-log = logging.getLogger(__name__)
+
+__all__ = ["Fitted", "check_splits", "epoch_lengths", "fit", "fit_rank", "resolve", "train"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def train(
     )
     picked = {name: getattr(point, name) for name in ("threshold", "min_area", "split_neck")}
     params |= picked
-    spec = ModelSpec.load(folder).model_copy(update={**picked, "params": params})
+    spec = ModelSpec.load(folder).model_copy(
+        update={**picked, "score_calibration": point.scores, "params": params}
+    )
     spec.save(folder)
     evaluation = evaluate(Predictor.load(folder), gold, "test", threads=chosen.threads)
     metrics = evaluation.metrics
@@ -129,53 +132,6 @@ def _bounds(settings: Settings) -> dict[str, Any]:
     }
 
 
-def resolve(settings: Settings, overrides: Mapping[str, Any] | None = None) -> Train:
-    """Put overrides over ``settings.train``.
-
-    Raises:
-        TrainingError: An override is unknown or out of range.
-    """
-    try:
-        chosen = Train.model_validate({**settings.train.model_dump(), **(overrides or {})})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise TrainingError(f"the training cannot be run with train.{name}: {first['msg']}") from (
-            error
-        )
-    if chosen.crop % 32:
-        raise TrainingError(
-            f"train.crop is {chosen.crop} px but has to be a multiple of 32: "
-            f"set it to {max(32, round(chosen.crop / 32) * 32)}"
-        )
-    return chosen
-
-
-def check_splits(gold: GoldDataset, splits: tuple[str, ...]) -> None:
-    """Refuse splits that nothing can be learnt from or measured on, before any time is spent.
-
-    Raises:
-        TrainingError: A split has no image, or none with an object.
-    """
-    index = gold.index()
-    counts = {
-        name: (len(part), int((part["boat_count"] > 0).sum()))
-        for name in splits
-        for part in [index.filter(index["split"] == name)]
-    }
-    found = ", ".join(
-        f"{name} {images} ({boats} with objects)" for name, (images, boats) in counts.items()
-    )
-    for name, (images, boats) in counts.items():
-        if not boats:
-            what = "has no image with an object" if images else "is empty"
-            raise TrainingError(
-                f"the {name} split of gold version {gold.version} {what} (images: {found}): "
-                "ingest and label more images of other places"
-                + ("" if name == "train" else f", raise split.{name}_share or change split.salt")
-            )
-
-
 def fit(
     gold: GoldDataset,
     settings: Settings,
@@ -187,11 +143,35 @@ def fit(
     resume: bool = False,
     callbacks: Sequence[pl.Callback] = (),
 ) -> Fitted:
-    """Train and go back to the best weights; see :func:`train`.
+    """Train on as many devices as are asked for, and go back to the best weights.
 
-    ``callbacks`` stand behind the judge, whose history they find written.
+    See :func:`train`. ``callbacks`` stand behind the judge, whose history they find written.
     """
-    import pytorch_lightning as pl
+    with together(gold, settings, chosen, work=work, resume=resume) as mine:
+        return fit_rank(
+            gold,
+            settings,
+            mine,
+            work=work,
+            on_epoch=on_epoch,
+            progress=progress,
+            resume=resume,
+            callbacks=callbacks,
+        )
+
+
+def fit_rank(
+    gold: GoldDataset,
+    settings: Settings,
+    chosen: Train,
+    *,
+    work: Path,
+    on_epoch: OnEpoch | None = None,
+    progress: bool = False,
+    resume: bool = False,
+    callbacks: Sequence[pl.Callback] = (),
+) -> Fitted:
+    """Train as one of the ranks, or alone; the first rank writes, reports and is listened to."""
     import torch
 
     from boatseg_core.training import resume as resuming
@@ -203,6 +183,8 @@ def fit(
     from boatseg_core.training.network import build_network
     from boatseg_core.training.normalised import Normalised
     from boatseg_core.training.progress import ProgressBar
+    from boatseg_core.training.strategy import AgreeOnStatistics
+    from boatseg_core.training.trainer import make_trainer, quiet
 
     work.mkdir(parents=True, exist_ok=True)
     # Weights and dropout; crops and augmentation have generators of their own.
@@ -220,11 +202,14 @@ def fit(
         network.load_state_dict(state["network"])
     checkpoint = work / "best.pt"
     with ExitStack() as stack:
-        stack.enter_context(_quiet())
+        stack.enter_context(quiet())
         judge = Judge(checkpoint, on_epoch, chosen.patience)
+        guard = LossGuard(judge, first=done * chosen.accumulate)
         ema = Ema(chosen.ema_decay) if chosen.ema_decay else None
         # The judge looks before the average gives way to the weights.
-        used: list[pl.Callback] = [LossGuard(), judge, *([ema] if ema else []), *callbacks]
+        used: list[pl.Callback] = [guard, judge, *([ema] if ema else []), *callbacks]
+        if chosen.devices > 1:
+            used.append(AgreeOnStatistics())
         if progress:
             bar = ProgressBar(chosen.max_steps, judge)
             used.append(bar)
@@ -235,83 +220,46 @@ def fit(
                 name,
                 every=chosen.checkpoint_steps,
                 judge=judge,
+                guard=guard,
                 ema=ema,
                 state=state,
             )
         )
-        trainer = pl.Trainer(
-            accelerator="auto",
-            devices=1,
-            precision=_precision(chosen.precision),
-            max_epochs=len(epochs),
-            accumulate_grad_batches=chosen.accumulate,
-            callbacks=used,
-            default_root_dir=work,
-            gradient_clip_val=1.0,
-            num_sanity_val_steps=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
+        trainer = make_trainer(
+            chosen, device_kind(chosen), epochs=len(epochs), callbacks=used, work=work
         )
-        try:
-            with _interruptible():
-                batches = [steps * chosen.accumulate for steps in epochs]
-                data = GoldModule(gold, chosen, batches, skip=done * chosen.accumulate)
-                if epochs:
-                    trainer.fit(segmenter, datamodule=data)
-                elif state:  # killed after its last validation
-                    judge.load_state_dict(state["judge"])
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"the device ran out of memory with {chosen.batch_size} crops of {chosen.crop} px: "
-                f"set train.batch_size to {max(1, chosen.batch_size // 2)}"
-            ) from error
+        batches = [steps * chosen.accumulate for steps in epochs]
+        data = GoldModule(gold, chosen, batches, skip=done * chosen.accumulate)
+        if epochs:
+            _run(trainer, segmenter, data, chosen)
+        elif state:  # killed after its last validation
+            judge.load_state_dict(state["judge"])
         device = trainer.strategy.root_device
-    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+    if place()[0] == 0:
+        network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
     return Fitted(network.to(device).eval(), judge.history, judge.best_step)
 
 
-def epoch_lengths(steps: int, validations: int) -> list[int]:
-    """Steps before each validation: as even as can be, and the last one at the very end."""
-    count = min(steps, validations)
-    ends = [steps * (index + 1) // count for index in range(count)]
-    return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+def _run(trainer: pl.Trainer, segmenter: Segmenter, data: GoldModule, chosen: Train) -> None:
+    """Train; where memory runs out, find out what would fit."""
+    from boatseg_core.training.memory import advice, largest_batch, ran_out, release
+    from boatseg_core.training.trainer import computes_in_bf16, interruptible
 
-
-def _precision(asked: str) -> Any:
-    import torch
-
-    if asked == "auto":
-        asked = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32"
-    return {"32": "32-true", "bf16": "bf16-mixed"}[asked]
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C through: Lightning makes an exit of it and leaves the next one ignored."""
-    handler = signal.getsignal(signal.SIGINT)
     try:
-        yield
-    except SystemExit as error:
-        if not isinstance(error.__context__, KeyboardInterrupt):
+        with interruptible():
+            trainer.fit(segmenter, datamodule=data)
+    except Exception as error:
+        if not ran_out(error):
             raise
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's tips out of the log; our own lines say what matters."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            # Above all the advice to use worker processes: decoding runs in threads.
-            warnings.filterwarnings("ignore", module="pytorch_lightning")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        device, validating = segmenter.device, trainer.validating
+        release(error)
+        if validating:
+            height, width = segmenter.largest
+            raise TrainingError(
+                f"memory ran out while whole validation images were looked at (the largest so far "
+                f"has {width}x{height} px): keep larger ones out of gold with quality.max_width "
+                "and quality.max_height, or train on a device with more memory"
+            ) from error
+        bf16 = computes_in_bf16(chosen.precision, device.type)
+        fits = largest_batch(segmenter.network, segmenter.loss, chosen, device, bf16=bf16)
+        raise TrainingError(advice(chosen, fits)) from error

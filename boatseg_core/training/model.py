@@ -6,9 +6,11 @@ validation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytorch_lightning as pl  # noqa: TID253
 import torch  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
@@ -18,12 +20,14 @@ from boatseg_core.training.augment import augment
 from boatseg_core.training.augment_strong import strengthen
 from boatseg_core.training.data import CropBatch, WholeBatch
 from boatseg_core.training.losses import build_loss
+from boatseg_core.training.rank import of_all, place
 
 if TYPE_CHECKING:
     from boatseg_core.config.sections import Train
 
 # Pretrained layers know their job already; they move at this share of the decoder's rate.
 ENCODER_RATE = 0.3
+_RANK_STRIDE = 1_000_003
 
 
 class Tally:
@@ -47,12 +51,19 @@ class Tally:
         self._counts, self._losses = list(state["counts"]), list(state["losses"])
 
     def read(self) -> dict[str, float]:
-        """Fetch everything from the device and summarise it: the metrics of iou, and ``loss``."""
+        """Summarise what all ranks have added: the metrics of iou, and ``loss``.
+
+        Every rank has to read at the same point, and reads the same.
+        """
+        counts = [batch.cpu().numpy() for batch in self._counts]
+        losses = torch.stack(self._losses).cpu().double().tolist() if self._losses else []
         accumulator = IouAccumulator()
-        if not self._losses:
-            return {**accumulator.compute(), "loss": float("nan")}
-        accumulator.update_counts(*torch.cat(self._counts).cpu().numpy().T)
-        loss = float(torch.stack(self._losses).cpu().double().mean())
+        total: list[float] = []
+        for rank_counts, rank_losses in of_all((counts, losses)):
+            if rank_counts:
+                accumulator.update_counts(*np.concatenate(rank_counts).T)
+            total += rank_losses
+        loss = math.fsum(total) / len(total) if total else math.nan
         return {**accumulator.compute(), "loss": loss}
 
 
@@ -87,13 +98,16 @@ class Segmenter(pl.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         # Crops have one size; whole images have many, and would be compiled for each.
         self._crops: Callable[[Tensor], Tensor] = (
-            torch.compile(self.network.forward) if train.compile else self.network.forward
+            torch.compile(self.network.forward)
+            if train.compile == "always"
+            else self.network.forward
         )
         self.loss = build_loss(train.loss)
         self.cut = float(torch.logit(torch.tensor(threshold, dtype=torch.float64)))
         self.train_tally, self.valid_tally = Tally(), Tally()
         self._train, self._steps = train, steps
         self._generator: torch.Generator | None = None
+        self.largest = (0, 0)  # height and width of the validation image with the most pixels
 
     def state(self) -> dict[str, Any]:
         """What a resumed training needs besides the weights."""
@@ -123,7 +137,9 @@ class Segmenter(pl.LightningModule):
     def training_step(self, batch: CropBatch, batch_idx: int) -> Tensor:
         """Augment, predict, compare."""
         if self._generator is None or self._generator.device != batch.images.device:
-            self._generator = torch.Generator(batch.images.device).manual_seed(self._train.seed)
+            # Another one on each rank: they change different crops.
+            seed = self._train.seed + _RANK_STRIDE * place()[0]
+            self._generator = torch.Generator(batch.images.device).manual_seed(seed)
         images, masks = prepare(batch.images), batch.masks
         if self._train.augment == "strong":
             images, masks = strengthen(images, masks, self._generator)
@@ -135,6 +151,7 @@ class Segmenter(pl.LightningModule):
 
     def validation_step(self, batch: WholeBatch, batch_idx: int) -> None:
         """Count the pixels of whole images; padding is cut off before anything is counted."""
+        self.largest = max(self.largest, *batch.sizes, key=math.prod)
         logits = self(batch.images)
         for index, (height, width) in enumerate(batch.sizes):
             part = logits[index : index + 1, :, :height, :width]

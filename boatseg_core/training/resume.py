@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl  # noqa: TID253
 import torch  # noqa: TID253
 
-from boatseg_core.training.callbacks import Judge, segmenter_of, write_whole
+from boatseg_core.dataset.loader.order import ORDER_VERSION
+from boatseg_core.training.callbacks import Judge, LossGuard, segmenter_of, write_whole
+from boatseg_core.training.rank import of_all, place
 
 if TYPE_CHECKING:
     from boatseg_core.config.sections import Train
@@ -41,6 +43,7 @@ def fingerprint(gold: GoldDataset, train: Train, threshold: float) -> str:
         "gold": gold.version,
         "train": train.model_dump(mode="json", exclude=_IRRELEVANT),
         "threshold": threshold,
+        "order": ORDER_VERSION,
         "torch": torch.__version__,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -82,6 +85,7 @@ class Keeper(pl.Callback):
         name: See :func:`fingerprint`.
         every: Steps between two writings; 0 for after validations alone.
         judge: Its history is kept.
+        guard: Asked before anything is written: what it objects to is not kept.
         ema: Its average is kept.
         state: What to go on from.
     """
@@ -93,11 +97,12 @@ class Keeper(pl.Callback):
         *,
         every: int,
         judge: Judge,
+        guard: LossGuard,
         ema: Ema | None,
         state: dict[str, Any] | None,
     ) -> None:
         self._path, self._name, self._every = path, name, every
-        self._judge, self._ema, self._state = judge, ema, state
+        self._judge, self._guard, self._ema, self._state = judge, guard, ema, state
         self._kept = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -111,13 +116,14 @@ class Keeper(pl.Callback):
         # The only counter of steps there is: messages, history and the bar all read it.
         progress = trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress
         progress.optimizer.step.total.completed = self._kept = state["step"]
-        segmenter.restore(state["segmenter"])
+        mine = state["ranks"][place()[0]]
+        segmenter.restore(mine["segmenter"])
         self._judge.load_state_dict(state["judge"])
         if self._ema is not None:
             self._ema.load_state_dict(state["ema"])
-        torch.set_rng_state(state["random"])
-        if state["random_cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+        torch.set_rng_state(mine["random"])
+        if mine["random_cuda"] is not None and segmenter.device.type == "cuda":
+            torch.cuda.set_rng_state(mine["random_cuda"], segmenter.device)
         log.info("the training goes on after step %d", state["step"])
 
     def on_train_batch_end(
@@ -142,7 +148,21 @@ class Keeper(pl.Callback):
 
     def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         segmenter = segmenter_of(pl_module)
+        self._guard.look()
         self._kept = trainer.global_step
+        cuda = segmenter.device.type == "cuda"
+        # All ranks have the same weights; what they have drawn and counted is their own.
+        ranks = of_all(
+            {
+                "segmenter": segmenter.state(),
+                "random": torch.get_rng_state(),
+                "random_cuda": torch.cuda.get_rng_state(segmenter.device) if cuda else None,
+            }
+        )
+        # A loss may still be a number where the step that followed from it has spoilt the weights:
+        # the state before stays, and the next loss says so.
+        if not trainer.is_global_zero or not finite(segmenter):
+            return
         write_whole(
             {
                 "name": self._name,
@@ -150,11 +170,16 @@ class Keeper(pl.Callback):
                 "network": segmenter.network.state_dict(),
                 "optimizer": trainer.optimizers[0].state_dict(),
                 "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
-                "segmenter": segmenter.state(),
                 "judge": self._judge.state_dict(),
                 "ema": None if self._ema is None else self._ema.state_dict(),
-                "random": torch.get_rng_state(),
-                "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+                "ranks": ranks,
             },
             self._path,
         )
+
+
+@torch.no_grad()
+def finite(module: torch.nn.Module) -> bool:
+    """Whether all weights are numbers."""
+    norms = torch._foreach_norm(list(module.parameters()))
+    return bool(torch.stack(norms).isfinite().all())

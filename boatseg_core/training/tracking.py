@@ -21,6 +21,8 @@ from boatseg_core.errors import RegistryError
 from boatseg_core.gallery.plots import training_curve
 from boatseg_core.imaging.overlay import contact_sheet, to_jpeg
 from boatseg_core.training.commit import git_commit
+from boatseg_core.training.data_checks import data_checks
+from boatseg_core.training.data_checks import tags as checks_tags
 from boatseg_core.training.provenance import environment, split_hash
 from boatseg_core.training.report import render
 from boatseg_core.training.report_plots import figure
@@ -146,8 +148,10 @@ def start_run(
 
     The gold version is a tag (``gold_version``) and a dataset input, whichever number it is;
     ``split_hash`` names which image is in which split, ``quality_criteria`` what images had to meet
-    to be in gold. The git commit is a tag where the code runs from a checkout; versions of what it
-    runs on are kept as ``environment.json``.
+    to be in gold. What the data checks let through and rejected is kept as ``data_checks.json``,
+    its totals as tags (``data_checks``, ``data_rejected``, ...); a nested run leaves that to its
+    parent. The git commit is a tag where the code runs from a checkout; versions of what it runs on
+    are kept as ``environment.json``.
 
     Args:
         settings: Name the store and the experiment.
@@ -165,6 +169,7 @@ def start_run(
     """
     client = _connect(settings)
     commit = git_commit()
+    checks = None if parent_run_id else data_checks(gold, settings)
     with _reported(f"a run cannot be started in {_public(settings.tracking_uri)}"):
         experiment_id = _experiment(client, settings)
         run_id = client.create_run(
@@ -174,6 +179,7 @@ def start_run(
                 "gold_version": str(gold.version),
                 "split_hash": split_hash(gold),
                 "quality_criteria": settings.quality.model_dump_json(),
+                **(checks_tags(checks) if checks else {}),
                 **({"mlflow.source.git.commit": commit, "git_commit": commit} if commit else {}),
                 **({"mlflow.parentRunId": parent_run_id} if parent_run_id else {}),
                 **(tags or {}),
@@ -185,6 +191,8 @@ def start_run(
     try:
         run.log_params(params or {})
         run.log_file("environment.json", json.dumps(environment(), indent=1).encode())
+        if checks:
+            run.log_file("data_checks.json", json.dumps(checks, indent=1).encode())
         yield run
         status = "FINISHED"
     except KeyboardInterrupt:

@@ -1,0 +1,161 @@
+"""Several processes that train one model, for real: gloo on this machine's CPU."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+from contextlib import nullcontext
+from itertools import islice
+
+import pytest
+import torch  # noqa: TID253
+from support import ranks as support
+
+from boatseg_core.config import load_settings
+from boatseg_core.errors import ImageError, TrainingError
+from boatseg_core.training import ranks
+from boatseg_core.training.callbacks import Judge
+from boatseg_core.training.data import _crops
+from boatseg_core.training.fit import fit, resolve
+from boatseg_core.training.model import Segmenter
+from boatseg_core.training.run import train_and_register
+
+STEPS = 4
+
+
+@pytest.fixture
+def two(settings):
+    """Settings of a short training in two processes."""
+    changed = {
+        "devices": 2, "max_steps": STEPS, "validations": 2, "batch_size": 2, "crop": 32,
+        "device": "cpu", "pretrained": False,
+    }  # fmt: skip
+    train = settings.train.model_dump(exclude_unset=True) | changed
+    return load_settings(home=settings.home, train=train)
+
+
+@pytest.fixture
+def unpatched(monkeypatch):
+    """Put back what a recorder changes in this process."""
+    for owner, name in (
+        (Segmenter, "training_step"),
+        (Segmenter, "validation_step"),
+        (Judge, "on_validation_end"),
+    ):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+
+
+def test_two_processes_train_one_model(gold, two, monkeypatch, unpatched):
+    import mlflow
+
+    monkeypatch.setattr(ranks, "run_rank", support.recorded)
+    support.record(two.paths.work / "train", 0)
+    done = train_and_register(gold.lake, gold, two, use_tuned=False, progress=False)
+
+    folder = two.paths.work / "train"
+    first, second = (json.loads((folder / f"rank-{n}.json").read_text()) for n in (0, 1))
+    # Taken together they see the batches that one process would, each batch once.
+    loader = _crops(gold, resolve(two))
+    alone = [batch["image_id"] for batch in islice(loader.forever(), 2 * STEPS)]
+    assert first["crops"] == alone[0::2] and second["crops"] == alone[1::2]
+    # Each validation image is looked at by one of them, ...
+    valid = gold.index("valid")["image_id"].to_list()
+    assert sorted(first["whole"] + second["whole"]) == sorted(valid * 2)
+    assert not set(first["whole"]) & set(second["whole"])
+    # ... and both come to the same figures, of all images and with the same weights.
+    assert json.dumps(first["history"]) == json.dumps(second["history"])
+    assert first["history"][-1]["valid_images"] == len(valid)
+    assert first["history"][-1]["train_images"] == 2 * 2 * STEPS / 2
+    assert first["weights"] == second["weights"] and len(first["weights"]) == 2
+    # One run, one model, and nothing that stayed behind.
+    client = mlflow.MlflowClient(tracking_uri=two.tracking_uri)
+    (experiment,) = (e for e in client.search_experiments() if e.name != "Default")
+    assert len(client.search_runs([experiment.experiment_id])) == 1
+    assert done.model.version == 1 and done.result.params["devices"] == 2
+    assert len(client.get_metric_history(done.model.run_id, "valid_boat_iou")) == 2
+    assert not torch.distributed.is_initialized() and not multiprocessing.active_children()
+
+
+def test_an_interrupted_training_of_two_goes_on(gold, two, tmp_path):
+    chosen = resolve(two, {"checkpoint_steps": 1, "ema_decay": 0.9})
+    told: list[dict[str, float]] = []
+
+    class Interrupted(BaseException):
+        pass
+
+    def stop(entry):
+        told.append(entry)
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        fit(gold, two, chosen, work=tmp_path, on_epoch=stop, progress=False, resume=True)
+    assert not multiprocessing.active_children() and not torch.distributed.is_initialized()
+    # The judge had spoken, the state after that validation was not written yet.
+    state = torch.load(tmp_path / "resume.pt", weights_only=True)
+    assert state["step"] == 1 and len(state["ranks"]) == 2
+    first, second = (rank["segmenter"]["generator"] for rank in state["ranks"])
+    assert not torch.equal(first, second)  # each changes its crops in its own way
+
+    fitted = fit(gold, two, chosen, work=tmp_path, on_epoch=None, progress=False, resume=True)
+    assert [entry["step"] for entry in fitted.history] == [2, 4]
+    for name in told[0].keys() - {"seconds"}:
+        assert fitted.history[0][name] == pytest.approx(told[0][name], rel=1e-3, nan_ok=True), name
+    assert {path.name for path in tmp_path.glob("*.pt*")} == {"best.pt", "resume.pt"}
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "says"),
+    [
+        (support.unlucky, ImageError, r"scene-3\.png"),
+        (support.killed, TrainingError, "a process of the training was killed, as happens when"),
+        (support.stillborn, TrainingError, "process 2 of 2 of the training ended with code 3"),
+    ],
+)
+def test_what_goes_wrong_elsewhere_is_said_here(
+    gold, two, tmp_path, monkeypatch, target, error, says
+):
+    monkeypatch.setattr(ranks, "run_rank", target)
+    monkeypatch.setattr(ranks, "member", lambda job, rank: nullcontext())
+    with (
+        pytest.raises(error, match=says),
+        ranks.together(gold, two, resolve(two), work=tmp_path, resume=False),
+    ):
+        raise RuntimeError("Connection closed by peer")  # what gloo says of it
+    assert not multiprocessing.active_children()
+
+
+def test_what_ends_the_first_rank_ends_the_others(gold, two, tmp_path, monkeypatch):
+    monkeypatch.setattr(ranks, "run_rank", support.endless)
+    monkeypatch.setattr(ranks, "member", lambda job, rank: nullcontext())
+    threads = torch.get_num_threads()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        ranks.together(gold, two, resolve(two), work=tmp_path, resume=False) as mine,
+    ):
+        assert mine.threads == 1 and len(multiprocessing.active_children()) == 1
+        raise KeyboardInterrupt
+    assert not multiprocessing.active_children() and torch.get_num_threads() == threads
+
+
+def test_devices_that_are_not_there_are_refused(settings, monkeypatch):
+    def asked(**train):
+        return ranks.device_kind(resolve(settings, train))
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert asked() == asked(devices=2) == "cpu"
+    with pytest.raises(TrainingError, match=r"finds no GPU here: set it to auto"):
+        asked(device="cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert asked() == "cuda" and asked(device="cpu") == "cpu"
+    with pytest.raises(TrainingError, match=r"this machine has 2 GPUs: set it to 2"):
+        asked(devices=3)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(TrainingError, match=r"one of 4 .*torchrun.*set train\.devices"):
+        ranks.check_launch(resolve(settings))
+
+
+def test_a_mean_over_no_images_is_none():
+    from boatseg_core.training.model import Tally
+
+    assert math.isnan(Tally().read()["loss"])
