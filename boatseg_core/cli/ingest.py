@@ -69,6 +69,10 @@ def ingest(once: bool, watch: bool, every: float) -> None:
     explain(lake, settings, sealed, labels, totals)
     if trouble is not None:
         raise trouble
+    if totals.broken:
+        from boatseg_core.dataset.gate import in_one
+
+        raise in_one(totals.broken)
 
 
 def take_in(
@@ -111,26 +115,36 @@ def _seal(lake: Lake, settings: Settings, *, wait: bool) -> Sealed:
 def _build(lake: Lake, settings: Settings) -> Totals:
     """Build what is outdated, and then what that has made outdated."""
     from boatseg_core.cli.ingest_progress import Progress
-    from boatseg_core.cli.ingest_steps import Totals, build
+    from boatseg_core.cli.ingest_steps import Totals, Work, build, to_read
+    from boatseg_core.dataset.gate import BrokenBatch
     from boatseg_core.dataset.staleness import all_reasons
+    from boatseg_core.ingest.ahead import Reading
     from boatseg_core.ingest.reconcile import sealed_batches
 
     totals = Totals()
     done: set[tuple[str, tuple[str, ...]]] = set()
     with Progress() as bar:
         for _ in range(_ROUNDS):
-            outdated = [item for item in all_reasons(lake, settings).items() if item not in done]
+            outdated = [
+                (batch, reasons)
+                for batch, reasons in all_reasons(lake, settings).items()
+                if (batch, reasons) not in done and batch not in totals.broken
+            ]
             if not outdated:
                 break
             sizes = sealed_batches(lake)
             bar.expect(sum(sizes[batch] for batch, _ in outdated))
-            for number, (batch, reasons) in enumerate(outdated, start=1):
-                bar.at = f"{batch} ({number:,}/{len(outdated):,})"
-                try:
-                    build(lake, settings, batch, reasons, totals, bar.step(sizes[batch], totals))
-                except LostRace:  # its rows are there: the next round looks again
-                    screen.note(f"{batch}  another process is building it")
-                    continue
-                totals.batches.setdefault(batch, reasons[0])
-                done.add((batch, reasons))
+            with Reading(lake, settings, to_read(outdated)) as reading:
+                work = Work(lake, settings, totals, reading)
+                for number, (batch, reasons) in enumerate(outdated, start=1):
+                    bar.at = f"{batch} ({number:,}/{len(outdated):,})"
+                    try:
+                        build(work, batch, reasons, bar.step(sizes[batch], totals))
+                    except LostRace:  # its rows are there: the next round looks again
+                        screen.note(f"{batch}  another process is building it")
+                        continue
+                    except BrokenBatch as error:  # the others go on
+                        totals.broken[batch] = str(error)
+                    totals.batches.setdefault(batch, reasons[0])
+                    done.add((batch, reasons))
     return totals

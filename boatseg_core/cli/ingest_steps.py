@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from boatseg_core.cli import screen
 
 if TYPE_CHECKING:
     from boatseg_core.config import Settings
+    from boatseg_core.ingest.ahead import Reading
     from boatseg_core.lake import Lake
 
 
@@ -32,6 +33,7 @@ class Totals:
         unlabelled: Images without a label.
         gold: Rows of gold.
         boats: Objects in them.
+        broken: Batches that must not go into gold, and why.
     """
 
     batches: dict[str, str] = field(default_factory=dict)
@@ -46,6 +48,7 @@ class Totals:
     unlabelled: int = 0
     gold: int = 0
     boats: int = 0
+    broken: dict[str, str] = field(default_factory=dict)
 
     def add(self, what: str, counts: dict[str, int]) -> None:
         """Add to the counters of something."""
@@ -56,10 +59,27 @@ class Totals:
         return screen.listed(self.counts.get(what, Counter()))
 
 
-def _read(lake: Lake, batch: str, settings: Settings, totals: Totals) -> None:
+@dataclass
+class Work:
+    """What the steps work on.
+
+    Attributes:
+        lake: The lake.
+        settings: Settings in force.
+        totals: What was done is added here.
+        reading: The batches being read, if there are several.
+    """
+
+    lake: Lake
+    settings: Settings
+    totals: Totals
+    reading: Reading | None = None
+
+
+def _read(work: Work, batch: str) -> None:
     from boatseg_core.ingest.bronze import ingest_batch
 
-    done = ingest_batch(lake, batch, settings)
+    done, totals = ingest_batch(work.lake, batch, work.settings, reading=work.reading), work.totals
     totals.images += done.images
     totals.bytes_read += done.bytes_read
     totals.kept += done.kept
@@ -67,41 +87,43 @@ def _read(lake: Lake, batch: str, settings: Settings, totals: Totals) -> None:
     totals.add("quarantined", done.quarantined)
 
 
-def _judge(lake: Lake, batch: str, settings: Settings, totals: Totals) -> None:
+def _judge(work: Work, batch: str) -> None:
     from boatseg_core.ingest.quality import judge_batch
 
-    done = judge_batch(lake, batch, settings)
+    done, totals = judge_batch(work.lake, batch, work.settings), work.totals
     totals.judged += done.images
     totals.passed += done.passed
     totals.add("unmet", done.reasons)
 
 
-def _draw(lake: Lake, batch: str, settings: Settings, totals: Totals) -> None:
+def _draw(work: Work, batch: str) -> None:
     from boatseg_core.labels.build import rasterize_batch
 
-    done = rasterize_batch(lake, batch, settings)
+    done, totals = rasterize_batch(work.lake, batch, work.settings), work.totals
     totals.masks += done.masks
     totals.unlabelled += done.unlabelled
     totals.add("issues", done.issues)
 
 
-def _group(lake: Lake, batch: str, settings: Settings, totals: Totals) -> None:
+def _group(work: Work, batch: str) -> None:
     from boatseg_core.dataset.groups import group_batch
 
-    group_batch(lake, batch, settings)
+    group_batch(work.lake, batch, work.settings)
 
 
-def _join(lake: Lake, batch: str, settings: Settings, totals: Totals) -> None:
+def _join(work: Work, batch: str) -> None:
+    from boatseg_core.dataset.gate import check_batch
     from boatseg_core.dataset.gold import build_gold
 
-    done = build_gold(lake, batch)
+    check_batch(work.lake, batch, work.settings)  # as Dagster's blocking checks do
+    done, totals = build_gold(work.lake, batch), work.totals
     totals.gold += done.rows
     totals.boats += done.boats
     totals.add("splits", done.splits)
     totals.add("left_out", done.left_out)
 
 
-Step = Callable[["Lake", str, "Settings", Totals], None]
+Step = Callable[[Work, str], None]
 
 STEPS: dict[str, Step] = {
     "reading": _read,
@@ -141,29 +163,33 @@ def steps_for(reasons: Collection[str]) -> list[str]:
     return [name for name in STEPS if name in wanted]
 
 
+def to_read(outdated: Iterable[tuple[str, Collection[str]]]) -> list[str]:
+    """Batches whose pictures have to be read, of those that are outdated for some reasons."""
+    return [batch for batch, reasons in outdated if "reading" in steps_for(reasons)]
+
+
 def build(
-    lake: Lake,
-    settings: Settings,
+    work: Work,
     batch: str,
     reasons: Collection[str],
-    totals: Totals,
     each: Callable[[str, float], None] = lambda name, share: None,
 ) -> None:
     """Do what a batch needs.
 
     Args:
-        lake: The lake.
-        settings: Settings in force.
+        work: What to work on.
         batch: The batch.
         reasons: Why it is outdated.
-        totals: What was done is added here.
         each: Called with the name of a step before it, and the share of the batch done by then;
             at the end with an empty name and 1.
+
+    Raises:
+        BrokenBatch: The batch must not go into gold.
     """
     names, done = steps_for(reasons), 0.0
     whole = sum(SHARES[name] for name in names)
     for name in names:
         each(name, done / whole)
-        STEPS[name](lake, batch, settings, totals)
+        STEPS[name](work, batch)
         done += SHARES[name]
     each("", 1.0)

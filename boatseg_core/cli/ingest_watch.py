@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from boatseg_core.cli import screen
 from boatseg_core.cli.ingest_progress import Progress
-from boatseg_core.cli.ingest_steps import Totals, build
+from boatseg_core.cli.ingest_steps import Totals, Work, build, to_read
 from boatseg_core.errors import BoatsegError, LostRace
 
 if TYPE_CHECKING:
     from boatseg_core.config import Settings
+    from boatseg_core.ingest.ahead import Reading
     from boatseg_core.lake import Lake
 
 T = TypeVar("T")
@@ -121,6 +122,7 @@ class Watch:
 
     def _build(self) -> None:
         from boatseg_core.dataset.staleness import all_reasons
+        from boatseg_core.ingest.ahead import Reading
         from boatseg_core.ingest.reconcile import sealed_batches
 
         now = time.monotonic()
@@ -132,11 +134,17 @@ class Watch:
         if not outdated:
             return
         sizes = sealed_batches(self.lake)
+        with Reading(self.lake, self.settings, to_read(outdated.items())) as reading:
+            self._build_all(outdated, sizes, reading)
+
+    def _build_all(
+        self, outdated: dict[str, tuple[str, ...]], sizes: dict[str, int], reading: Reading
+    ) -> None:
         for batch, reasons in outdated.items():
             if self.stopping.is_set():
                 return
             try:
-                self._build_one(batch, reasons, sizes[batch])
+                self._build_one(batch, reasons, sizes[batch], reading)
             except (BoatsegError, OSError) as error:
                 failed = self._failures.get(batch, (0, 0.0))[0] + 1
                 wait = min(_FIRST_WAIT * 2.0 ** (failed - 1), _LONGEST_WAIT)
@@ -145,12 +153,15 @@ class Watch:
             else:
                 self._failures.pop(batch, None)
 
-    def _build_one(self, batch: str, reasons: tuple[str, ...], files: int) -> None:
+    def _build_one(
+        self, batch: str, reasons: tuple[str, ...], files: int, reading: Reading
+    ) -> None:
         totals, started = Totals(), time.monotonic()
         with Progress() as bar:
             bar.at = batch
             bar.expect(files)
-            build(self.lake, self.settings, batch, reasons, totals, bar.step(files, totals))
+            work = Work(self.lake, self.settings, totals, reading)
+            build(work, batch, reasons, bar.step(files, totals))
         seconds = time.monotonic() - started
         parts = [f"built again (it was outdated: {reasons[0]})"]
         if totals.images or totals.refused:

@@ -179,6 +179,7 @@ def export(folder: Path, as_json: bool, **chosen: Any) -> None:
 
 def _finish(lake: Lake, batch: str, settings: Settings) -> None:
     """Bring a batch that was read again up to gold."""
+    from boatseg_core.dataset.gate import check_batch
     from boatseg_core.dataset.gold import build_gold
     from boatseg_core.dataset.groups import group_batch
     from boatseg_core.ingest.quality import judge_batch
@@ -187,6 +188,7 @@ def _finish(lake: Lake, batch: str, settings: Settings) -> None:
     judge_batch(lake, batch, settings)
     rasterize_batch(lake, batch, settings)
     group_batch(lake, batch, settings)
+    check_batch(lake, batch, settings)
     build_gold(lake, batch)
 
 

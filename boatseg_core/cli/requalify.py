@@ -55,11 +55,14 @@ def requalify(batches: tuple[str, ...], every: bool, dry_run: bool, as_json: boo
         )
     if as_json:
         click.echo(json.dumps(_for_programs(done, dry_run=dry_run), indent=2))
-        return
-    if not chosen:
+    elif chosen:
+        _say(done, dry_run=dry_run)
+    else:
         screen.note("nothing to do: every verdict is that of the criteria in force")
-        return
-    _say(done, dry_run=dry_run)
+    if done.broken:
+        from boatseg_core.dataset.gate import in_one
+
+        raise in_one(done.broken)
 
 
 def _for_programs(done: Requalified, *, dry_run: bool) -> dict[str, Any]:
@@ -76,6 +79,7 @@ def _for_programs(done: Requalified, *, dry_run: bool) -> dict[str, Any]:
             for entry in done.batches
         ],
         "gold": {batch: {"before": b, "after": a} for batch, (b, a) in done.gold.items()},
+        "broken": done.broken,
     }
 
 
@@ -104,7 +108,7 @@ def _say(done: Requalified, *, dry_run: bool) -> None:
     screen.note(f"judged {judged}: {moved}")
     for batch, (before, after) in done.gold.items():
         screen.note(f"gold of {batch} joined again: {before:,} rows before, {after:,} now")
-    if not done.gold:
+    if not (done.gold or done.broken):
         screen.note("gold holds what passes: it was left alone")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from boatseg_core.config import Settings
+from boatseg_core.dataset.gate import BrokenBatch, check_batch
 from boatseg_core.dataset.gold import IDENTITY, build_gold, expected_rows
 from boatseg_core.errors import InputError
 from boatseg_core.ingest.duplicates import duplicates
@@ -59,10 +60,12 @@ class Requalified:
     Attributes:
         batches: One entry a judged batch, oldest first.
         gold: Rows of gold before and after, of the batches that were joined again.
+        broken: Batches whose gold was left alone, and why.
     """
 
     batches: list[Rejudged] = field(default_factory=list)
     gold: dict[str, tuple[int, int]] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
 
 
 def choose_batches(
@@ -133,6 +136,11 @@ def requalify(
     counts = lake.counts("gold_dataset")
     for batch in _gold_differs(lake, batches):
         each(batch)
+        try:
+            check_batch(lake, batch, settings)
+        except BrokenBatch as error:  # as Dagster's checks do; the others go on
+            done.broken[batch] = str(error)
+            continue
         done.gold[batch] = (counts.get(batch, 0), build_gold(lake, batch).rows)
     return done
 

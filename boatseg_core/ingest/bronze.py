@@ -85,24 +85,20 @@ def ingest_batch(
             return ingest_batch(lake, batch_id, settings, reading=alone)
     sealed, outcomes = reading.take(batch_id)
     # Rows of an earlier run are taken over from these versions: a run that commits in between wins.
-    before = lake.create("raw_images").version()
-    refused_before = lake.create("quarantine").version()
-    refused = lake.read(
-        "quarantine",
-        TABLES["quarantine"].schema.names,
-        batch_id=batch_id,
-        version=refused_before,
-    )
+    before = lake.create("raw_images")
+    refused_before = lake.create("quarantine")
     tally = _Tally()
     images = record_batches(_images(outcomes, tally))
-    stream = _chain(images, lambda: _earlier(lake, batch_id, before, tally))
+    stream = _chain(images, lambda: _earlier(lake, batch_id, before.version(), tally))
     version = lake.replace_batch(
         "raw_images",
         batch_id,
         pa.RecordBatchReader.from_batches(pictures_schema(), stream),
         since=before,
     )
-    rows = _first_refusals([_quarantined(each) for each in tally.refused], refused)
+    rows = [_quarantined(each) for each in tally.refused]
+    if any(row["reason"] in NOT_FINAL for row in rows):
+        rows = _first_refusals(rows, _refusals(lake, batch_id, refused_before.version()))
     table = pa.Table.from_pylist(rows, schema=TABLES["quarantine"].schema)
     lake.replace_batch("quarantine", batch_id, table, since=refused_before)
     taken = tally.taken + tally.kept
@@ -162,6 +158,11 @@ def _quarantined(refused: Refused) -> dict[str, Any]:
         "head": refused.head,
         "quarantined_at": refused.at,
     }
+
+
+def _refusals(lake: Lake, batch_id: str, version: int) -> pl.DataFrame:
+    columns = TABLES["quarantine"].schema.names
+    return lake.read("quarantine", columns, batch_id=batch_id, version=version)
 
 
 def _first_refusals(now: list[dict[str, Any]], before: pl.DataFrame) -> list[dict[str, Any]]:

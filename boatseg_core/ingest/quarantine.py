@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from boatseg_core.config import Settings
+from boatseg_core.ingest.ahead import Reading
 from boatseg_core.ingest.bronze import ingest_batch
 from boatseg_core.ingest.sources import Refusal, open_source
 from boatseg_core.ingest.sources.base import sealed_stamp
@@ -137,11 +138,12 @@ def retry(
     keys = [(row["batch_id"], row["path"]) for row in chosen.iter_rows(named=True)]
     batches = sorted({batch for batch, path in keys if (batch, path) not in gone})
     after: dict[tuple[str, str], tuple[str, str]] = {}
-    for batch in batches:
-        each(batch)
-        ingest_batch(lake, batch, settings)
-        still = lake.read("quarantine", ["path", "reason", "message"], batch_id=batch)
-        after |= {(batch, path): (why, text) for path, why, text in still.iter_rows()}
+    with Reading(lake, settings, batches) as reading:
+        for batch in batches:
+            each(batch)
+            ingest_batch(lake, batch, settings, reading=reading)
+            still = lake.read("quarantine", ["path", "reason", "message"], batch_id=batch)
+            after |= {(batch, path): (why, text) for path, why, text in still.iter_rows()}
     done = []
     for row in chosen.iter_rows(named=True):
         key = (row["batch_id"], row["path"])

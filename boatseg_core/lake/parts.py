@@ -32,7 +32,7 @@ GROUP_BYTES = 64 * 2**20
 """Bytes in memory after which a row group is closed, whatever its rows."""
 NARROW_ROWS = 1_000_000
 _FILE_BYTES = 2**30  # a write that is larger is cut into files
-_PAGE_ROWS = 32  # values between two looks at a page's size: bounds a page of pictures
+_PAGE_ROWS = 8  # values between two looks at a page's size: a page of pictures stays in the cache
 _LONGEST_BOUND = 64  # characters; a longer minimum or maximum is left out of the log
 
 

@@ -161,16 +161,18 @@ class Lake(Reader):
             return None
 
     def replace_batch(
-        self, name: str, batch_id: str, data: Data, *, since: int | None = None
+        self, name: str, batch_id: str, data: Data, *, since: DeltaTable | None = None
     ) -> int:
         """Replace one batch of a table in a single atomic commit.
+
+        A batch that has no rows and gets none is no commit.
 
         Args:
             name: Table partitioned by ``batch_id``.
             batch_id: The batch; every row of ``data`` has to carry it.
             data: The batch's rows, all of them; may be empty.
-            since: Version of the table, as :meth:`create` opened it, that rows of the batch were
-                taken over from; by default the newest. Who wrote the batch after it wins.
+            since: The table, as :meth:`create` opened it, that rows of the batch were taken over
+                from; by default the newest version. Who wrote the batch after it wins.
 
         Returns:
             Delta version that holds exactly these rows for the batch.
@@ -181,8 +183,8 @@ class Lake(Reader):
         """
         _check_batched(name, batch_id)  # before a table is made for it
         try:
-            table = self.create(name) if since is None else self.table(name, since)
-            version = self._write(table, name, data, replace=batch_id)
+            table = self.create(name) if since is None else since
+            version = self._write(table, name, data, replace=batch_id, idle=True)
         except Lost as error:
             # A commit to another batch is simply followed; of two writers of the SAME batch the
             # later one fails, for its rows were made without knowing the winner's.
@@ -202,6 +204,7 @@ class Lake(Reader):
         replace: str | None = None,
         app: Callable[[DeltaTable], CommitProperties | None] | None = None,
         attempts: int = _ATTEMPTS,
+        idle: bool = False,
     ) -> int | None:
         spec = spec_of(name)
         removes = None if replace is None else files_of_batch(table, replace)
@@ -217,6 +220,10 @@ class Lake(Reader):
                 adds = write_parts(
                     self.files, spec, (conform(b, spec) for b in batches), only=replace
                 )
+                if idle and not adds and removes is not None:
+                    now = self.table(name)
+                    if not removes(now):
+                        return now.version()
                 version = commit(
                     self.files,
                     name,

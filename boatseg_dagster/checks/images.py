@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from boatseg_core.dataset.gate import is_broken, say_files, say_limit, say_rejected
 from boatseg_core.gallery import spark
 from boatseg_core.ingest.completeness import completeness
 from boatseg_core.ingest.quality import DUPLICATE
@@ -30,7 +31,6 @@ from boatseg_dagster.partitions import batches
 from boatseg_dagster.resources import Boatseg
 
 _SHOWN = 20
-_REASONS = 4
 _WARN, _ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 
@@ -47,8 +47,7 @@ def every_file_is_accounted_for(
         description=(
             f"{found.sealed} sealed = {found.images} images + {found.refused} quarantined"
             if not problems
-            else f"{len(found.missing)} sealed files are neither in raw_images nor in quarantine, "
-            f"{len(found.repeated)} have more than one row, {len(found.unknown)} were not sealed"
+            else say_files(found)
         ),
         metadata={
             "sealed": found.sealed,
@@ -67,25 +66,16 @@ def rejected_share(context: dg.AssetCheckExecutionContext, boatseg: Boatseg) -> 
     counted = rejections(boatseg.lake(), context.partition_key, back=history.batches)
     now = counted[-1]
     warn, error = 1 - quality.min_pass_rate, 1 - quality.broken_pass_rate
-    # Two bad files of three say nothing about the camera.
-    broken = now.share > error and now.files >= history.min_images
-    reasons = sorted((now.quarantined | now.unmet).items(), key=lambda item: (-item[1], item[0]))
-    why = ", ".join(f"{number} {name}" for name, number in reasons[:_REASONS])
+    broken = is_broken(now, settings)
     chart = spark.history(
         [batch.share for batch in counted], title="rejected share", limits=[warn, error]
     )
     return dg.AssetCheckResult(
         passed=now.share <= warn,
         severity=_ERROR if broken else _WARN,
-        description=f"{now.share:.1%} of {now.files} files were rejected"
-        + (f" ({why})" if why else "")
-        + (
-            f"; more than {error:.1%} mean a broken batch, which stops before gold: see boatseg "
-            f"quarantine list --batch {now.batch_id} and the reasons in image_quality, then put "
-            "the files or the criteria right, or lower quality.broken_pass_rate"
-            if broken
-            else f", up to {warn:.1%} are normal"
-        ),
+        description=f"{say_rejected(now)}; {say_limit(now, settings)}"
+        if broken
+        else f"{say_rejected(now)}, up to {warn:.1%} are normal",
         metadata={
             "rejected_share": now.share,
             "files": now.files,

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from support.pictures import drop, encoded, texture
 
 from boatseg_core.cli.ingest_steps import STEPS
 from boatseg_core.config import load_settings
+from boatseg_core.dataset import gate
 from boatseg_core.dataset.staleness import outdated_batches
+from boatseg_core.ingest.completeness import Completeness
 from boatseg_core.lake import Lake
 from boatseg_core.synth import DatasetSummary
 
@@ -111,3 +114,53 @@ def test_a_missing_images_folder(boatseg, monkeypatch: pytest.MonkeyPatch, tmp_p
     result = boatseg("ingest")
     assert result.exit_code == 2
     assert str(tmp_path / "gone") in result.stderr
+
+
+def test_a_broken_batch_stays_out_of_gold_until_it_was_put_right(
+    boatseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOATSEG_SEAL__MAX_FILES", "32")
+    images = tmp_path / "home" / "landing" / "images"
+    for number in range(20):
+        drop(images, f"a-bad-{number:02}.jpg", b"no picture")
+    for number in range(12):
+        drop(images, f"a-{number:02}.jpg", encoded(texture(number)))
+    drop(images, "b.jpg", encoded(texture(99)))
+    names = [f"a-{number:02}.jpg" for number in range(12)] + ["b.jpg"]
+    lines = "".join(f"{name},1 2\n" for name in names)
+    (images.parent / "labels.csv").write_text("ImageId,EncodedPixels\n" + lines)
+
+    result = boatseg("ingest")
+
+    lake = lake_of(tmp_path / "home")
+    broken, sound = sorted(lake.counts("raw_images"))
+    assert result.exit_code == 1
+    assert (
+        f"batch {broken} is broken and was not joined to gold: 62.5% of 32 files" in result.stderr
+    )
+    assert "quality.broken_pass_rate" in result.stderr and "Traceback" not in result.stderr
+    assert lake.counts("gold_dataset") == {sound: 1}  # the others go on
+    assert boatseg("ingest").exit_code == 1  # it is not forgotten
+    assert lake.counts("gold_dataset") == {sound: 1}
+    monkeypatch.setenv("BOATSEG_QUALITY__BROKEN_PASS_RATE", "0.2")
+    assert boatseg("ingest").exit_code == 0
+    assert lake.counts("gold_dataset") == {broken: 12, sound: 1}
+    # What is in gold stays there as it is when the batch turns out to be broken.
+    monkeypatch.delenv("BOATSEG_QUALITY__BROKEN_PASS_RATE")
+    monkeypatch.setenv("BOATSEG_QUALITY__MIN_WIDTH", "1000")
+    judged = boatseg("requalify")
+    assert judged.exit_code == 1 and f"batch {broken} is broken" in judged.stderr
+    assert lake.counts("gold_dataset") == {broken: 12}
+
+
+def test_files_without_rows_keep_a_batch_out_of_gold(
+    boatseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = tmp_path / "home" / "landing" / "images"
+    for name in ("a.jpg", "b.jpg"):
+        drop(images, name, encoded(texture(1 if name == "a.jpg" else 2)))
+    monkeypatch.setattr(gate, "completeness", lambda *_: Completeness(2, 1, 0, ["b.jpg"], [], []))
+    result = boatseg("ingest")
+    assert result.exit_code == 1
+    assert "b.jpg: neither in raw_images nor in quarantine; run `boatseg ingest`" in result.stderr
+    assert lake_of(tmp_path / "home").count("gold_dataset") == 0

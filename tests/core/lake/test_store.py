@@ -408,12 +408,12 @@ def test_two_writers_of_one_batch_cannot_both_win(lake: Lake) -> None:
 
 def test_rows_taken_over_from_a_version_lose_to_who_wrote_the_batch_since(lake: Lake) -> None:
     lake.replace_batch("raw_images", "b1", pictures("b1", 1))
-    since = lake.version("raw_images")
-    assert since is not None
+    first, second = lake.create("raw_images"), lake.create("raw_images")
+    version = first.version()
     lake.replace_batch("raw_images", "b2", pictures("b2", 2))
-    assert lake.replace_batch("raw_images", "b1", pictures("b1", 4), since=since) == since + 2
+    assert lake.replace_batch("raw_images", "b1", pictures("b1", 4), since=first) == version + 2
     with pytest.raises(LakeError, match="batch b1 of table raw_images was not written"):
-        lake.replace_batch("raw_images", "b1", pictures("b1", 5), since=since)
+        lake.replace_batch("raw_images", "b1", pictures("b1", 5), since=second)
     assert lake.counts("raw_images") == {"b1": 4, "b2": 2}
 
 
@@ -426,11 +426,44 @@ def test_a_few_rows_are_picked_with_their_pictures(lake: Lake) -> None:
     assert lake.pick("raw_images", ["image"], [], batch_ids=["b1"]).is_empty()
 
 
+def test_a_batch_that_stays_empty_is_no_commit_and_one_that_is_emptied_is(lake: Lake) -> None:
+    nothing = TABLES["raw_images"].schema.empty_table()
+    since = lake.create("raw_images")
+    assert lake.replace_batch("raw_images", "b1", nothing) == 0
+    assert lake.replace_batch("raw_images", "b1", pictures("b1", 1)) == 1
+    # Somebody filled the batch since it was seen empty: emptying it again would lose their rows.
+    with pytest.raises(LakeError, match="another process wrote it at the same time"):
+        lake.replace_batch("raw_images", "b1", nothing, since=since)
+    assert lake.replace_batch("raw_images", "b1", nothing) == 2
+    assert lake.counts("raw_images") == {}
+    assert lake.replace_batch("raw_images", "b1", nothing) == 2
+
+
+def test_views_of_bytes_are_written_as_the_bytes_they_show(lake: Lake) -> None:
+    long, short = bytes(range(256)) * 300, b"\x01\x02"
+    table = pa.Table.from_pylist(
+        [
+            {"image_id": str(i), "batch_id": "b1", "image": image}
+            for i, image in enumerate([long, short, None, b"", long[1:]])
+        ],
+        TABLES["raw_images"].schema,
+    )
+    at = table.schema.get_field_index("image")
+    views = table.set_column(at, "image", table["image"].cast(pa.binary_view()))
+    lake.replace_batch("raw_images", "b1", views.slice(0, 4))
+    lake.replace_batch("raw_images", "b2", pictures("b2", 2))
+    found = lake.read("raw_images", ["image_id", "image"], batch_id="b1").sort("image_id")
+    assert found["image"].to_list() == [long, short, None, b""]
+    assert lake.dataset("raw_images").schema.field("image").type == pa.binary()
+
+
 @pytest.mark.parametrize("pinned", [None, 3])
 def test_a_gap_in_the_log_is_said_in_a_sentence(tmp_path: Path, pinned: int | None) -> None:
     lake = Lake(str(tmp_path))
-    for batch in ("a", "b", "c", "d"):
-        lake.replace_batch("quarantine", batch, TABLES["quarantine"].schema.empty_table())
+    rows = [{"image_id": "x", "batch_id": "b"}]
+    table = pa.Table.from_pylist(rows, TABLES["quarantine"].schema)
+    for _ in range(4):
+        lake.replace_batch("quarantine", "b", table)
     (tmp_path / "quarantine" / "_delta_log" / f"{2:020}.json").unlink()
     with pytest.raises(LakeError) as caught:
         lake.table("quarantine", pinned)
