@@ -86,7 +86,7 @@ def _cpu() -> float:
 
 def _settings(options: argparse.Namespace, home: str, **train: Any) -> Any:
     chosen = {"crop": options.crop, "batch_size": options.batch, "augment": options.augment}
-    chosen |= {"device": options.device, "compile": "never", "max_steps": LENGTH, "validations": 1}
+    chosen |= {"device": options.device, "compile": False, "max_steps": LENGTH, "validations": 1}
     return load_settings(home=home, train=chosen | train)
 
 

@@ -98,9 +98,7 @@ class Segmenter(pl.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         # Crops have one size; whole images have many, and would be compiled for each.
         self._crops: Callable[[Tensor], Tensor] = (
-            torch.compile(self.network.forward)
-            if train.compile == "always"
-            else self.network.forward
+            torch.compile(self.network.forward) if train.compile else self.network.forward
         )
         self.loss = build_loss(train.loss)
         self.cut = float(torch.logit(torch.tensor(threshold, dtype=torch.float64)))

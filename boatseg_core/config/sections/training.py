@@ -54,11 +54,10 @@ class Train(Section):
         "The training stops after so many without a better score; 0 never stops early.",
         ge=0,
     )
-    compile: Literal["auto", "always", "never"] = setting(
-        "auto",
+    compile: bool = setting(
+        False,
         "",
-        "Compile the network for the crops with torch.compile; auto does so where the steps of the "
-        "training save more time than compiling takes.",
+        "Compile the network for the crops with torch.compile; on a CPU it does not pay (docs/training.md).",
     )
     checkpoint_steps: int = setting(
         200,
