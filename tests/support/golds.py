@@ -93,8 +93,20 @@ def flat(parts: Iterable[Iterable[Any]]) -> list[Any]:
 
 
 def load_in_process(
-    root: str, storage: dict[str, str], cache: str, options: dict[str, Any]
+    root: str, storage: dict[str, str], cache: str, options: dict[str, Any], epochs: int = 1
 ) -> list[tuple[list[str], int]]:
-    """Load an epoch; names of each batch, and the sum of its pixels."""
+    """Load the first epoch, so often; names of each batch, and the sum of its pixels."""
     loader = GoldDataset(Lake(root, storage)).loader(cache=cache, **options)
-    return [(batch["image_id"].to_pylist(), int(batch["image"].sum())) for batch in loader]
+    found = []
+    for _ in range(epochs):
+        loader.set_epoch(0)
+        batches = [(b["image_id"].to_pylist(), int(b["image"].sum())) for b in loader]
+        assert batches == (found or batches)
+        found = batches
+    return found
+
+
+def load_for_ever(root: str, storage: dict[str, str], cache: str, options: dict[str, Any]) -> None:
+    """Load epochs until somebody ends this process."""
+    for _ in GoldDataset(Lake(root, storage)).loader(cache=cache, **options).forever():
+        pass

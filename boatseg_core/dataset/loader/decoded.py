@@ -71,8 +71,8 @@ class Decoded:
         self.folder = folder / name
         self._bound = bound
         self._verified = np.zeros(self.rows, dtype=np.bool_)
-        self._pixels, self._index = self._open()
         self._full = False
+        self._pixels, self._index = self._open()
         self._pid = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -109,7 +109,8 @@ class Decoded:
             return True
         if got != self.record or _entry(parts) != entry:
             log.warning("decoded image %d in %s is damaged: decoded again", row, self.folder)
-            self._index[row] = 0
+            if not self._full:
+                self._index[row] = 0
             return False
         self._verified[row] = True
         return True
@@ -146,10 +147,25 @@ class Decoded:
             self._pid = os.getpid()
 
     def _open(self) -> tuple[int, Any]:
-        with locked(self.folder.parent / ".lock"):
+        try:
+            return self._open_to_write()
+        except OSError as error:  # a full disk, somebody else's folder, a disk mounted to be read
+            self._full = True
+            log.warning("decoded images cannot be kept in %s: %s", self.folder, error)
+        try:
+            index = np.memmap(self.folder / "index", dtype=np.uint64, mode="r")
+            if len(index) >= self.rows:
+                return os.open(self.folder / "pixels", os.O_RDONLY), index[: self.rows]
+        except (OSError, ValueError):  # nobody has filled it: nothing is there
+            pass
+        return -1, np.zeros(self.rows, dtype=np.uint64)
+
+    def _open_to_write(self) -> tuple[int, Any]:
+        with locked(self.folder.parent / ".lock"), contextlib.ExitStack() as undo:
             self._make_room()
             self.folder.mkdir(exist_ok=True)
             pixels = os.open(self.folder / "pixels", os.O_RDWR | os.O_CREAT, 0o644)
+            undo.callback(os.close, pixels)
             # Held until it is closed: a store that somebody has open is not deleted.
             fcntl.flock(pixels, fcntl.LOCK_SH)
             os.utime(self.folder)
@@ -157,7 +173,9 @@ class Decoded:
             size = max(1, self.rows) * 8
             if not index.exists() or index.stat().st_size != size:
                 index.write_bytes(bytes(size))
-        return pixels, np.memmap(index, dtype=np.uint64, mode="r+")[: self.rows]
+            entries = np.memmap(index, dtype=np.uint64, mode="r+")[: self.rows]
+            undo.pop_all()
+        return pixels, entries
 
     def _make_room(self) -> None:
         """Delete stores that were not opened for longest, until this one fits under the bound."""

@@ -38,6 +38,7 @@ class Shelf:
     def __init__(self, folder: Path, bound: int) -> None:
         self.folder = folder
         self.bound = bound
+        self._said = False
         make_folder(folder)
 
     def get(self, key: str, fetch: Callable[[], memoryview]) -> memoryview:
@@ -50,8 +51,14 @@ class Shelf:
         found = self._read(key)
         if found is not None:
             return found
-        # A few locks for all keys: a lock file of each would outlive what it is for.
-        with locked(self.folder / f".lock-{zlib.crc32(key.encode()) % _LOCKS:02}"):
+        with contextlib.ExitStack() as stack:
+            try:
+                # A few locks for all keys: a lock file of each would outlive what it is for.
+                name = f".lock-{zlib.crc32(key.encode()) % _LOCKS:02}"
+                stack.enter_context(locked(self.folder / name))
+            except OSError as error:  # somebody else's folder, a disk mounted to be read
+                self._say(error)
+                return fetch()
             found = self._read(key)
             if found is not None:  # another process has fetched it while we waited
                 return found
@@ -71,9 +78,11 @@ class Shelf:
         body, tail = memoryview(data)[:-_TAIL], data[-_TAIL:]
         if len(data) < _TAIL or tail != _tail(body):
             log.warning("cache file %s is damaged: it is fetched again", path)
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
             return None
-        with contextlib.suppress(FileNotFoundError):  # dropped by another process meanwhile
+        # It may have been dropped by another process meanwhile, or be somebody else's.
+        with contextlib.suppress(OSError):
             os.utime(path)
         return body
 
@@ -86,12 +95,17 @@ class Shelf:
                 file.write(data)
                 file.write(_tail(data))
             part.replace(self.folder / key)
+            self._drop()
         except OSError as error:
-            # A full disk must not end a training that can do without the cache.
+            self._say(error)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+    def _say(self, error: OSError) -> None:
+        """Say once that nothing is kept: a training can do without the cache."""
+        if not self._said:
+            self._said = True
             log.warning("the cache in %s cannot be written: %s", self.folder, error)
-            part.unlink(missing_ok=True)
-            return
-        self._drop()
 
     def _drop(self) -> None:
         """Delete what was not used for longest, until the bound is kept."""

@@ -6,7 +6,10 @@ import logging
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from random import Random
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ from support import golds
 from support.s3 import S3Server
 
 from boatseg_core.dataset import GoldDataset
-from boatseg_core.dataset.loader import groups, pipeline
+from boatseg_core.dataset.loader import decoded, groups, pipeline, shelf
 from boatseg_core.dataset.loader.decoded import Decoded
 from boatseg_core.dataset.loader.shelf import Shelf
 from boatseg_core.errors import InputError
@@ -174,6 +177,35 @@ def test_a_full_disk_ends_the_keeping_not_the_epoch(
     assert caplog.text.count("can no longer be kept") <= 2  # a thread each
 
 
+def refuse(*_: Any) -> Any:
+    raise OSError(30, "Read-only file system")
+
+
+@pytest.mark.parametrize("filled", [True, False])
+def test_a_store_that_cannot_be_written_is_read(
+    gold: GoldDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    counted: Counted,
+    caplog: Any,
+    filled: bool,
+) -> None:
+    options = OPTIONS | {"decoded": True, "cache": tmp_path}
+    expected = content(gold.loader(**OPTIONS))
+    if filled:
+        assert content(gold.loader(**options)) == expected
+        (store,) = files(tmp_path / "decoded")
+        with (store / "pixels").open("r+b") as file:
+            file.write(b"damaged")
+    monkeypatch.setattr(decoded, "locked", refuse)
+    counted.decoded = 0
+    with caplog.at_level(logging.WARNING):
+        assert content(gold.loader(**options)) == expected
+    assert counted.decoded == (1 if filled else 60)
+    assert caplog.text.count("Read-only file system") == 1
+    assert ("is damaged" in caplog.text) is filled
+
+
 # Row groups of a lake elsewhere
 
 
@@ -228,15 +260,76 @@ def test_processes_share_what_one_of_them_fetched(far: GoldDataset, tmp_path: Pa
     assert not [path for path in (cache / "row-groups").iterdir() if path.suffix == ".part"]
 
 
+def test_processes_share_a_small_cache_that_somebody_harms(
+    far: GoldDataset, tmp_path: Path
+) -> None:
+    """A bound of two row groups of six; files are cut, flipped and deleted, a process is killed."""
+    cache = tmp_path / "cache"
+    place = far.lake.root, far.lake.storage_options
+    expected = golds.load_in_process(*place, str(tmp_path / "own"), OPTIONS)
+    size = max(path.stat().st_size for path in files(tmp_path / "own" / "row-groups"))
+    options = OPTIONS | {"cache_bytes": 2 * size + 10}
+    context = multiprocessing.get_context("spawn")
+    victim = context.Process(
+        target=golds.load_for_ever, args=(*place, str(cache), options), daemon=True
+    )
+    victim.start()
+    random, harmed, most = Random(0), 0, 0
+    with ProcessPoolExecutor(2, context) as pool:
+        jobs = [
+            pool.submit(golds.load_in_process, *place, str(cache), options, epochs=8)
+            for _ in range(2)
+        ]
+        while not all(job.done() for job in jobs):
+            kept = files(cache / "row-groups") if (cache / "row-groups").exists() else []
+            with suppress(FileNotFoundError):
+                most = max(most, sum(path.stat().st_size for path in kept))
+                path = random.choice(kept or [cache])
+                data = bytearray(path.read_bytes()) if kept else bytearray()
+                if len(data) > 40:
+                    data[random.randrange(len(data))] ^= 1
+                    path.with_name(".harm").write_bytes(data[: random.choice([30, len(data)])])
+                    path.with_name(".harm").replace(path)
+                    harmed += 1
+            if harmed == 3 and victim.is_alive():
+                victim.kill()
+            sleep(0.01)
+        assert [job.result(timeout=120) for job in jobs] == [expected] * 2
+    victim.kill()
+    victim.join()
+    assert harmed > 3
+    assert most <= options["cache_bytes"] + 3 * size  # one being put there by each process
+    assert sum(path.stat().st_size for path in files(cache / "row-groups")) <= 2 * size + 10
+
+
+def test_a_shelf_that_cannot_be_written_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    Shelf(tmp_path, 1000).get("a", lambda: memoryview(b"kept"))
+    monkeypatch.setattr(shelf, "locked", refuse)
+    other, fetched = Shelf(tmp_path, 1000), []
+
+    def fetch() -> memoryview:
+        fetched.append(1)
+        return memoryview(b"new")
+
+    with caplog.at_level(logging.WARNING):
+        assert bytes(other.get("a", lambda: pytest.fail("it was there"))) == b"kept"
+        for _ in range(2):
+            assert bytes(other.get("b", fetch)) == b"new"
+    assert len(fetched) == 2
+    assert caplog.text.count("cannot be written: [Errno 30]") == 1
+
+
 def test_the_shelf_keeps_its_bound_and_what_was_used_last(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, 3500)
+    small = Shelf(tmp_path, 3500)
     for at, name in enumerate("abc"):
-        shelf.get(name, lambda: memoryview(bytes(1000)))
+        small.get(name, lambda: memoryview(bytes(1000)))
         os.utime(tmp_path / name, (at, at))
-    shelf.get("a", lambda: pytest.fail("it was there"))
-    shelf.get("d", lambda: memoryview(bytes(1000)))
+    small.get("a", lambda: pytest.fail("it was there"))
+    small.get("d", lambda: memoryview(bytes(1000)))
     assert [path.name for path in files(tmp_path)] == ["a", "c", "d"]
-    assert bytes(shelf.get("huge", lambda: memoryview(bytes(9000)))) == bytes(9000)
+    assert bytes(small.get("huge", lambda: memoryview(bytes(9000)))) == bytes(9000)
     assert [path.name for path in files(tmp_path)] == ["a", "c", "d"]
 
 
