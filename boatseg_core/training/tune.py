@@ -23,7 +23,7 @@ from boatseg_core.training.result import Entry
 from boatseg_core.training.study.crew import Alone, Crew, Workers
 from boatseg_core.training.study.recovery import Watch, close_lost
 from boatseg_core.training.study.rows import TrialRow, row_of
-from boatseg_core.training.study.space import suggest, trial_settings
+from boatseg_core.training.study.space import check_names, suggest, trial_settings
 from boatseg_core.training.study.trial import Task, Workshop
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def tune(
 
     started = time.monotonic()
     check_splits(gold, ("train", "valid"))
+    check_names(settings)
     base = trial_settings(settings)
     with _quiet_optuna():
         study = create(settings, base, gold.version)

@@ -53,6 +53,22 @@ def trial_settings(settings: Settings) -> Train:
     )
 
 
+def check_names(settings: Settings) -> None:
+    """Refuse architectures and encoders that do not exist, before any trial spends time on them.
+
+    Raises:
+        TrainingError: One is misspelt; near names are suggested.
+    """
+    from boatseg_core.training.network import check_architecture, check_encoder
+
+    for name in settings.tune.architectures:
+        check_architecture(name, "tune.architectures:")
+    for name in settings.tune.encoders:
+        check_encoder(name, "tune.encoders:")
+    if not settings.tune.encoders:
+        check_encoder(settings.train.encoder)
+
+
 def suggest(trial: optuna.Trial, settings: Settings) -> dict[str, Any]:
     """Choose the fields of ``settings.train`` that a trial overrides."""
     space, train = settings.tune, settings.train

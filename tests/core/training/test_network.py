@@ -5,7 +5,7 @@ import torch  # noqa: TID253
 
 from boatseg_core.config.sections import Train
 from boatseg_core.errors import TrainingError
-from boatseg_core.training.encoder_weights import lite0_state
+from boatseg_core.training.encoder_weights import hub_weights, lite0_state
 from boatseg_core.training.network import build_network
 from boatseg_core.training.normalised import Normalised
 
@@ -53,13 +53,62 @@ def test_unknown_names_suggest_near_ones():
 
 def test_a_hub_out_of_reach_says_what_can_be_done(monkeypatch):
     import segmentation_models_pytorch as smp
+    import timm
 
-    def unreachable(*args, **kwargs):
-        raise OSError("We couldn't connect to the hub to load the files")
+    create = timm.create_model
+
+    def unreachable(*args, pretrained=False, **kwargs):
+        if pretrained:
+            raise OSError("We couldn't connect to the hub to load the files")
+        return create(*args, **kwargs)
 
     monkeypatch.setattr(smp.encoders, "hf_hub_download", unreachable)
-    with pytest.raises(TrainingError, match=r"resnet18 .*hub.*train\.pretrained"):
-        build_network(Train(encoder="resnet18"))
+    monkeypatch.setattr(timm, "create_model", unreachable)
+    for encoder in ("resnet18", "tu-test_resnet.r160_in1k"):
+        with pytest.raises(TrainingError, match=rf"{encoder} .*hub.*train\.pretrained"):
+            build_network(Train(encoder=encoder))
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_an_encoder_that_does_not_fit_is_not_blamed_on_the_hub(pretrained):
+    # Its stages cannot be dilated, which DeepLab asks of them.
+    with pytest.raises(TrainingError, match=r"DeepLabV3Plus cannot be built on .*densenet121"):
+        build_network(
+            Train(architecture="DeepLabV3Plus", encoder="densenet121", pretrained=pretrained)
+        )
+
+
+def test_what_cannot_take_the_pictures_is_refused_before_the_training():
+    with pytest.raises(TrainingError, match=r"swin.* pictures of any size \(.*224"):
+        build_network(Train(encoder="tu-swin_tiny_patch4_window7_224", pretrained=False, crop=224))
+    with pytest.raises(TrainingError, match=r"DeepLabV3Plus .*train\.batch_size to 2"):
+        build_network(Train(architecture="DeepLabV3Plus", pretrained=False, batch_size=1))
+
+
+def test_looking_whether_the_pictures_fit_leaves_no_trace():
+    torch.manual_seed(0)
+    network = build_network(Train(pretrained=False, crop=64))
+    after = torch.rand(1)
+    assert network.training
+    assert all(not b.any() for name, b in network.named_buffers() if "running_mean" in name)
+    torch.manual_seed(0)
+    assert torch.equal(network_of_smp(Train(pretrained=False, crop=64)), after)
+
+
+def network_of_smp(train: Train) -> torch.Tensor:
+    """Draw a number after building the bare network, as after ours."""
+    import segmentation_models_pytorch as smp
+
+    smp.Unet(
+        encoder_name=train.encoder, encoder_weights=None, decoder_channels=train.decoder_channels
+    )
+    return torch.rand(1)
+
+
+def test_an_encoder_without_weights_of_the_usual_name_gets_those_it_has():
+    assert hub_weights("resnet18") == "imagenet"
+    assert hub_weights("dpn92") == "imagenet+5k"
+    assert hub_weights("tu-resnet18.a1_in1k") is True
 
 
 def test_normalisation_is_inside():

@@ -205,13 +205,35 @@ def test_an_unexpected_failure_fails_its_trial_with_a_traceback_in_the_log(
     assert "Traceback" in caplog.text and "ZeroDivisionError: bug" in caplog.text
 
 
-def test_an_encoder_that_cannot_be_had_fails_its_trial_alone(gold, settings, tmp_path):
-    mixed = with_tune(settings, encoders=("tu-tf_efficientnet_lite0", "resnet18-nowhere"), trials=4)
+def test_an_encoder_that_cannot_be_had_fails_its_trial_alone(gold, settings, tmp_path, monkeypatch):
+    import segmentation_models_pytorch as smp
+
+    def unreachable(*args, **kwargs):
+        raise OSError("We couldn't connect to the hub to load the files")
+
+    monkeypatch.setattr(smp.encoders, "hf_hub_download", unreachable)
+    mixed = with_tune(settings, encoders=("tu-tf_efficientnet_lite0", "resnet18"), trials=4)
     result = tune(gold, mixed, work=tmp_path)
     states = {row["params"]["encoder"]: row["state"] for row in result.trials}
     assert states["tu-tf_efficientnet_lite0"] in ("complete", "pruned")
     reasons = [row["reason"] for row in result.trials if row["state"] == "failed"]
-    assert reasons and all("'resnet18-nowhere' is unknown" in reason for reason in reasons)
+    assert reasons and all("connect to the model hub once" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"encoders": ("tu-tf_efficientnet_lite0", "resnet19")}, r"tune.encoders: 'resnet19' .*18"),
+        ({"architectures": ("Unet", "Deeplab3")}, r"tune.architectures: 'Deeplab3' .*DeepLabV3"),
+    ],
+)
+def test_a_misspelt_choice_is_refused_before_any_trial(
+    gold, settings, tmp_path, landscape, fields, told
+):
+    stage = landscape()
+    with pytest.raises(TrainingError, match=told):
+        tune(gold, with_tune(settings, **fields), work=tmp_path)
+    assert stage.asked == [] and not settings.paths.optuna_journal.exists()
 
 
 def test_the_same_seed_asks_the_same_and_a_study_goes_on(gold, settings, tmp_path, landscape):
