@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl  # noqa: TID253
 import torch  # noqa: TID253
-from pytorch_lightning.plugins.environments import (  # noqa: TID253  # type: ignore[attr-defined]
+from pytorch_lightning.plugins.environments import (  # type: ignore[attr-defined]  # noqa: TID253
     LightningEnvironment,
 )
 from pytorch_lightning.strategies import DDPStrategy  # noqa: TID253
