@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from boatseg_core.imaging import components, rle
-from boatseg_core.inference.calibration import Floats, ScoreCalibration, evidence, sigmoid
+from boatseg_core.inference.calibration import CLIP, Floats, ScoreCalibration, sigmoid
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,7 @@ class Prediction:
         areas: Pixels of each object.
         scores: Probability that each object is a true one, that is, covers one with an IoU over
             0.5; where the model was not calibrated, the mean probability of its pixels.
-        evidence: What the scores are made of, float64 ``[K, 3]``, see
-            :func:`boatseg_core.inference.calibration.evidence`.
+        mean_logits: Mean logit of each object's pixels, float64 ``[K]``.
         means: Mean probability of each object's pixels.
     """
 
@@ -35,7 +34,7 @@ class Prediction:
     boxes: list[list[int]]
     areas: list[int]
     scores: list[float]
-    evidence: Floats = field(default_factory=lambda: np.zeros((0, 3)), repr=False, compare=False)
+    mean_logits: Floats = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
     means: list[float] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -107,13 +106,15 @@ def from_logits(
 
     inside = logits.T[mask.T].astype(np.float64)
     begin = np.cumsum(runs.length) - runs.length
-    means = np.add.reduceat(np.add.reduceat(sigmoid(inside), begin)[order], first) / areas
-    said = evidence(inside, begin, order, first, areas)
+    means, mean_logits = (
+        np.add.reduceat(np.add.reduceat(values, begin)[order], first) / areas
+        for values in (sigmoid(inside), np.minimum(inside, CLIP))
+    )
 
     start = column * height + row
     ends = np.append(first[1:], len(order))
     kept = np.flatnonzero(areas >= min_area)
-    scores = means if calibration is None else calibration.scores(said)
+    scores = means if calibration is None else calibration.scores(mean_logits)
     return Prediction(
         width=width,
         height=height,
@@ -124,7 +125,7 @@ def from_logits(
         ],
         areas=areas[kept].tolist(),
         scores=scores[kept].tolist(),
-        evidence=said[kept],
+        mean_logits=mean_logits[kept],
         means=means[kept].tolist(),
     )
 

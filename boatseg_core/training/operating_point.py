@@ -136,7 +136,7 @@ def choose_operating_point(
         metrics,
         {neck: float((plain + scores.sum()) / max(images, 1)) for neck, scores in by_neck.items()},
         fit_scores(
-            np.concatenate([np.zeros((0, 3)), *(said for said, _ in found[chosen])]),
+            np.concatenate([np.zeros(0), *(sure for sure, _ in found[chosen])]),
             np.concatenate([np.zeros(0), *(o.predicted > 0.5 for _, o in found[chosen])]),
         ),
     )
@@ -188,7 +188,7 @@ class _Remembered:
         )
 
     def predict(self, threshold: float, min_area: int, neck: float) -> tuple[Floats, Overlap]:
-        """Find the objects again: their evidence, and how they overlap the true ones."""
+        """Find the objects again: their mean logits, and how they overlap the true ones."""
         levels = np.frombuffer(zlib.decompress(self.levels), np.uint8).reshape(self.shape)
         found: Prediction = from_logits(
             _LEVELS[levels], threshold=threshold, min_area=min_area, split_neck=neck
@@ -197,7 +197,7 @@ class _Remembered:
             np.frombuffer(zlib.decompress(layer), np.int32).reshape(self.shape)
             for layer in self.layers
         ]
-        return found.evidence, overlap(found.labels(), layers)
+        return found.mean_logits, overlap(found.labels(), layers)
 
 
 def _pixels(

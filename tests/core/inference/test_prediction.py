@@ -61,15 +61,10 @@ def test_a_calibration_gives_the_score_and_the_mean_probability_stays() -> None:
     logits[8:10, 8] = 50.0  # counts as 16
     plain = from_logits(logits, threshold=0.5, min_area=0)
     assert plain.scores == plain.means
-    np.testing.assert_allclose(
-        plain.evidence, [[26 / 12, 4.0, np.log(12)], [16.0, 16.0, np.log(2)]], rtol=1e-6
-    )
-    weights = ScoreCalibration(bias=-3.0, mean=0.5, peak=0.25, size=1.0)
+    assert plain.mean_logits == pytest.approx([26 / 12, 16.0])
+    weights = ScoreCalibration(bias=-3.0, slope=0.5)
     scored = from_logits(logits, threshold=0.5, min_area=0, calibration=weights)
-    expected = [
-        1 / (1 + np.exp(3 - 0.5 * mean - 0.25 * peak - size)) for mean, peak, size in plain.evidence
-    ]
-    assert scored.scores == pytest.approx(expected)
+    assert scored.scores == pytest.approx([1 / (1 + np.exp(3 - 13 / 12)), 1 / (1 + np.exp(-5))])
     assert (scored.means, scored.rles) == (plain.means, plain.rles)
 
 
@@ -81,9 +76,8 @@ def test_a_calibration_gives_the_score_and_the_mean_probability_stays() -> None:
         elements=st.sampled_from([-9.0, -1.0, 0.5, 3.0]),
     )
 )
-def test_evidence_agrees_with_plain_loops(logits: np.ndarray) -> None:
+def test_mean_logits_agree_with_plain_loops(logits: np.ndarray) -> None:
     found = from_logits(logits, threshold=0.5, min_area=0, split_neck=0.6)
     labels = found.labels()
-    for number, said in enumerate(found.evidence, start=1):
-        inside = logits[labels == number]
-        assert said == pytest.approx([inside.mean(), inside.max(), np.log(inside.size)], abs=1e-6)
+    for number, mean in enumerate(found.mean_logits, start=1):
+        assert mean == pytest.approx(logits[labels == number].mean(), abs=1e-6)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_model import encoded, scene, write_model
+from tiny_model import SLOPE, encoded, scene, write_model
 
 from boatseg_core.errors import ImageError, InputError, RegistryError
 from boatseg_core.inference import tiles
@@ -33,11 +33,12 @@ def test_finds_what_is_there(model_folder: Path) -> None:
 
 def test_scores_are_those_of_the_models_calibration(tmp_path: Path) -> None:
     image = encoded(scene(boats=((10, 20, 8, 3), (60, 5, 9, 9))))
-    write_model(tmp_path, score_calibration=ScoreCalibration(bias=-4.0, size=1.0))
+    write_model(tmp_path, score_calibration=ScoreCalibration(bias=-4.0, slope=0.25))
     (answer,) = Predictor.load(tmp_path).predict([image])
     assert isinstance(answer, Prediction)
-    assert answer.scores == pytest.approx([1 / (1 + np.exp(4) / area) for area in answer.areas])
-    assert answer.scores[0] < 0.31 and all(mean > 0.9 for mean in answer.means)
+    logit = SLOPE * (240 / 255 - 0.5)  # of every pixel
+    assert answer.scores == pytest.approx([1 / (1 + np.exp(4 - logit / 4))] * 2, rel=1e-4)
+    assert answer.scores[0] < 0.2 and all(mean > 0.9 for mean in answer.means)
 
 
 def test_a_bad_image_does_not_disturb_the_others(model_folder: Path) -> None:

@@ -26,7 +26,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 def test_scores_are_part_of_the_model_and_older_models_load(tmp_path: Path) -> None:
-    weights = ScoreCalibration(bias=-2.5, mean=0.5, size=0.25, objects=40, true=31)
+    weights = ScoreCalibration(bias=-2.5, slope=0.5, objects=40, true=31)
     write_model(tmp_path, score_calibration=weights)
     assert ModelSpec.load(tmp_path).score_calibration == weights
     fields = json.loads((tmp_path / SPEC_FILE).read_text())
@@ -34,9 +34,9 @@ def test_scores_are_part_of_the_model_and_older_models_load(tmp_path: Path) -> N
         del fields[old]
     (tmp_path / SPEC_FILE).write_text(json.dumps(fields))
     assert ModelSpec.load(tmp_path).score_calibration is None
-    fields["score_calibration"] = {"bias": 0, "mean": -0.1}  # surer must not score lower
+    fields["score_calibration"] = {"bias": 0, "slope": -0.1}  # surer must not score lower
     (tmp_path / SPEC_FILE).write_text(json.dumps(fields))
-    with pytest.raises(RegistryError, match=r"score_calibration\.mean"):
+    with pytest.raises(RegistryError, match=r"score_calibration\.slope"):
         ModelSpec.load(tmp_path)
 
 

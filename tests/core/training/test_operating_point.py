@@ -128,18 +128,18 @@ def test_scores_are_fitted_on_what_the_predictor_will_find(gold, monkeypatch):
     fitted = []
     monkeypatch.setattr(operating_point, "fit_scores", lambda *a: fitted.append(a))
     point = choose_operating_point(Brightness(), gold)
-    ((said, right),) = fitted
+    ((sure, right),) = fitted
     assert point.scores is None
     truth, expected, true = TrueObjects(gold, "valid"), [], []
     for sample in gold.samples("valid"):
         (answer,) = Brightness(point.threshold, point.min_area, point.split_neck).predict_arrays(
             [sample.image]
         )
-        expected.append(answer.evidence)
+        expected.append(answer.mean_logits)
         true += (overlap(answer.labels(), truth.layers(sample)).predicted > 0.5).tolist()
     assert right.astype(bool).tolist() == true and any(true)
     # A byte remembers a logit to within half a step.
-    assert said == pytest.approx(np.concatenate(expected), abs=0.04)
+    assert sure == pytest.approx(np.concatenate(expected), abs=0.04)
 
 
 def test_a_remembered_logit_lies_on_the_same_side_of_every_threshold():
