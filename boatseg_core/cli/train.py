@@ -173,8 +173,8 @@ def _dry(
     def source(name: str) -> str:
         if name in overrides:
             return "command line"
-        if preset is not None:
-            return f"preset {preset.name}" if name in preset.train else "default"
+        if preset is not None and name in preset.train:
+            return f"preset {preset.name}"
         if kept is not None and name in tuned:
             return f"study {kept.study}"
         return "default" if values[name] == defaults[name] else "settings"

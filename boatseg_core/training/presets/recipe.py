@@ -12,7 +12,7 @@ from boatseg_core.config.sections import Predict, Train
 from boatseg_core.errors import InputError
 
 # What belongs to the machine and not to the recipe.
-_MACHINE = ("threads", "precision", "compile", "device", "devices", "checkpoint_steps")
+_MACHINE = ("threads", "precision", "compile", "device", "checkpoint_steps")
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
         params = {"architecture": "tiny", "encoder": "none"}
         result = TrainResult(folder, [], METRICS, params, gold.version, 3.0, 40)
         model = register(folder, settings)
-        return TrainedModel(result, model, promote(lake, settings, model.version), "", "", "s")
+        seen[-1].decision = promote(lake, settings, model.version)
+        return TrainedModel(result, model, seen[-1].decision, "", "", "s")
 
     monkeypatch.setattr(run_module, "train_and_register", train_and_register)
     monkeypatch.setattr(presets_module, "PRESETS", (SMALL,))
@@ -60,7 +61,7 @@ def test_options_reach_the_training_and_its_end_is_told(boatseg, home: Path, ask
     assert one.overrides == {"architecture": "FPN", "max_steps": 7} and one.use_tuned
     assert one.gold.version == one.lake.table("gold_dataset").version()
     assert "boatseg version 1, alias production" in result.stdout
-    assert "promoted: IoU 0.600 on images with objects; nothing was in production" in result.stdout
+    assert f"promoted: {one.decision.reason}" in result.stdout
     facts = json.loads(boatseg(*args, "--json", "--no-tuned").stdout)
     assert not asked[1].use_tuned
     assert (facts["version"], facts["action"], facts["metrics"]["f2"]) == (2, "promoted", None)
