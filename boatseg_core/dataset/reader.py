@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from boatseg_core.dataset.loader import Loader, Options
+from boatseg_core.dataset.loader.index import reading
 from boatseg_core.dataset.stream import GoldRow, GoldStream
 from boatseg_core.errors import ImageError
 from boatseg_core.imaging.decode import decode
@@ -90,8 +91,12 @@ class GoldDataset:
 
         Returns:
             One row an image, sorted by batch and name.
+
+        Raises:
+            LakeError: The version cannot be read any more.
         """
-        frame = self.lake.read("gold_dataset", _INDEX, version=self.version)
+        with reading(self.version):
+            frame = self.lake.read("gold_dataset", _INDEX, version=self.version)
         if split is not None:
             frame = frame.filter(pl.col("split") == split)
         return frame.sort("batch_id", "image_id")

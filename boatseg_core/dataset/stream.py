@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
+from boatseg_core.dataset.loader.index import reading
 from boatseg_core.lake import Lake
 
 _COLUMNS = ["image_id", "image", "mask", "boat_count", "boat_areas", "boat_boxes", "group_id"]
@@ -53,11 +54,15 @@ class GoldStream:
     """
 
     def __init__(self, lake: Lake, version: int, split: str) -> None:
+        self._version = version
         self._filter = ds.field("split") == split
         dataset = lake.dataset("gold_dataset", version)
         # Sorted, since the order in which a Delta log lists files is not part of its contract.
         fragments = sorted(dataset.get_fragments(), key=lambda fragment: str(fragment.path))
-        self._units = [unit for fragment in fragments for unit in fragment.split_by_row_group()]
+        self._units = []
+        for fragment in fragments:
+            with reading(version, str(fragment.path)):
+                self._units += fragment.split_by_row_group()
 
     def in_order(self) -> Iterator[GoldRow]:
         """Iterate once over all rows, in the order they are stored."""
@@ -65,7 +70,8 @@ class GoldStream:
             yield from self._read(unit)
 
     def _read(self, unit: Any) -> Iterator[GoldRow]:
-        table = unit.to_table(columns=_COLUMNS, filter=self._filter)
+        with reading(self._version, str(unit.path)):
+            table = unit.to_table(columns=_COLUMNS, filter=self._filter)
         for part in table.to_batches(max_chunksize=_SLICE):
             for row in part.to_pylist():
                 yield GoldRow(**row)

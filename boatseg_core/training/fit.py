@@ -251,9 +251,9 @@ def _run(trainer: pl.Trainer, segmenter: Segmenter, data: GoldModule, chosen: Tr
     except Exception as error:
         if not ran_out(error):
             raise
-        device, validating = segmenter.device, trainer.validating
+        device = segmenter.device
         release(error)
-        if validating:
+        if segmenter.looks:
             height, width = segmenter.largest
             raise TrainingError(
                 f"memory ran out while whole validation images were looked at (the largest so far "

@@ -106,6 +106,7 @@ class Segmenter(pl.LightningModule):
         self._train, self._steps = train, steps
         self._generator: torch.Generator | None = None
         self.largest = (0, 0)  # height and width of the validation image with the most pixels
+        self.looks = False  # at whole images, not at crops
 
     def state(self) -> dict[str, Any]:
         """What a resumed training needs besides the weights."""
@@ -134,6 +135,7 @@ class Segmenter(pl.LightningModule):
 
     def training_step(self, batch: CropBatch, batch_idx: int) -> Tensor:
         """Augment, predict, compare."""
+        self.looks = False
         if self._generator is None or self._generator.device != batch.images.device:
             # Another one on each rank: they change different crops.
             seed = self._train.seed + _RANK_STRIDE * place()[0]
@@ -149,6 +151,7 @@ class Segmenter(pl.LightningModule):
 
     def validation_step(self, batch: WholeBatch, batch_idx: int) -> None:
         """Count the pixels of whole images; padding is cut off before anything is counted."""
+        self.looks = True
         self.largest = max(self.largest, *batch.sizes, key=math.prod)
         logits = self(batch.images)
         for index, (height, width) in enumerate(batch.sizes):

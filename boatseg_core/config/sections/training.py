@@ -57,7 +57,7 @@ class Train(Section):
     compile: bool = setting(
         False,
         "",
-        "Compile the network for the crops with torch.compile; on a CPU it does not pay for itself.",
+        "Compile the network for the crops with torch.compile; on a CPU it does not pay off.",
     )
     checkpoint_steps: int = setting(
         200,

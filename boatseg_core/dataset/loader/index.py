@@ -148,8 +148,9 @@ def read_index(
 class reading:  # a context, named like one
     """Says in one sentence what is wrong with a file of gold that cannot be read."""
 
-    def __init__(self, version: int, path: str) -> None:
-        self._version, self._path = version, path
+    def __init__(self, version: int, path: str = "") -> None:
+        self._version, self._which = version, f"its file {path}" if path else "a file of it"
+        self._path = path or "(one of several)"
 
     def __enter__(self) -> None:
         return None
@@ -157,8 +158,8 @@ class reading:  # a context, named like one
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, FileNotFoundError) or _says_gone(error):
             raise LakeError(
-                f"version {self._version} of gold_dataset cannot be read any more, its file "
-                f"{self._path} is gone (vacuumed?): use a newer version"
+                f"version {self._version} of gold_dataset cannot be read any more, "
+                f"{self._which} is gone (vacuumed?): use a newer version"
             ) from error
         if isinstance(error, OSError | pa.ArrowException):
             raise LakeError(

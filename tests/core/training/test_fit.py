@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch  # noqa: TID253
 
-from boatseg_core.errors import ImageError, TrainingError
+from boatseg_core.dataset.stream import GoldStream
+from boatseg_core.errors import ImageError, LakeError, TrainingError
 from boatseg_core.inference.predictor import Predictor
 from boatseg_core.inference.spec import ModelSpec
 from boatseg_core.metrics import IouAccumulator, selection_score
@@ -143,7 +144,8 @@ def test_training_without_empty_images_works(write_gold, settings, tmp_path):
 
 def test_a_loss_that_is_no_number_names_step_and_images(gold, settings, tmp_path):
     with pytest.raises(
-        TrainingError, match=r"loss became .* at step \d+ \(images scene-.*learning"
+        TrainingError,
+        match=r"loss became .* in batch \d+, at step \d+ \(images scene-.*learning.*no weights",
     ):
         fit(
             gold,
@@ -153,6 +155,29 @@ def test_a_loss_that_is_no_number_names_step_and_images(gold, settings, tmp_path
             on_epoch=None,
             progress=False,
         )
+
+
+def test_the_last_good_weights_outlive_a_loss_that_is_no_number(
+    gold, settings, tmp_path, monkeypatch
+):
+    """Weights are spoilt after the first validation: neither file may ever hold them."""
+    original, seen = Segmenter.training_step, [0]
+
+    def step(self, batch, index):
+        seen[0] += 1
+        if seen[0] == 5:  # the loss is a number, its gradient is none: the step spoils the weights
+            next(self.network.parameters()).register_hook(lambda gradient: gradient * math.nan)
+        return original(self, batch, index)
+
+    monkeypatch.setattr(Segmenter, "training_step", step)
+    chosen = resolve(settings, {"max_steps": 8, "checkpoint_steps": 1})
+    with pytest.raises(TrainingError, match=r"best weights so far, of step 4, are kept in .*best"):
+        fit(gold, settings, chosen, work=tmp_path, on_epoch=None, progress=False)
+    kept = torch.load(tmp_path / "best.pt", weights_only=True)
+    state = torch.load(tmp_path / "resume.pt", weights_only=True)
+    assert state["step"] == 4
+    for weights in (kept, state["network"]):
+        assert all(value.isfinite().all() for value in weights.values())
 
 
 def test_what_on_epoch_raises_ends_the_training(gold, settings, tmp_path):
@@ -187,13 +212,37 @@ def test_an_image_that_no_longer_decodes_is_named(gold, settings, tmp_path, monk
         train(gold, settings, work=tmp_path, progress=False)
 
 
+def test_a_version_whose_files_are_gone_is_refused(gold, settings, tmp_path):
+    for file in Path(gold.lake.root).rglob("*.parquet"):
+        file.unlink()
+    with pytest.raises(LakeError, match=r"version 1 .* is gone \(vacuumed\?\): use a newer"):
+        train(gold, settings, work=tmp_path, progress=False)
+    with pytest.raises(LakeError, match=r"version 1 .* is gone"):
+        next(gold.samples("valid", threads=1))
+    with pytest.raises(LakeError, match=r"version 1 .*\.parquet is gone"):
+        GoldStream(gold.lake, gold.version, "valid")
+
+
 def test_out_of_memory_says_a_batch_size(gold, settings, tmp_path, monkeypatch):
     def greedy(self, batch, batch_idx):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Segmenter, "training_step", greedy)
-    with pytest.raises(TrainingError, match=r"train\.batch_size to 2"):
+    monkeypatch.setattr("boatseg_core.training.memory.largest_batch", lambda *_, **__: 3)
+    with pytest.raises(TrainingError, match=r"3 fit: set train\.batch_size to 3"):
         train(gold, settings, work=tmp_path, progress=False)
+
+
+def test_out_of_memory_on_whole_images_names_their_size(gold, settings, tmp_path, monkeypatch):
+    original = Segmenter.forward
+
+    def greedy(self, images):
+        original(self, images)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Segmenter, "forward", greedy)
+    with pytest.raises(TrainingError, match=r"whole validation images .*128x128 px.*max_width"):
+        fit(gold, settings, resolve(settings), work=tmp_path, on_epoch=None, progress=False)
 
 
 @pytest.mark.parametrize(
