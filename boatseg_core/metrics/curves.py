@@ -160,7 +160,7 @@ class ScoreReliability:
         right = np.concatenate([np.zeros(0), *self._right])
         where = np.minimum((scores * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
         count, came_true, mass = (
-            np.bincount(where, weights=weight, minlength=SCORE_BINS)
+            np.bincount(where, weights=weight, minlength=SCORE_BINS).astype(np.float64)
             for weight in (np.ones(len(scores)), right, scores)
         )
         rows = bins(count, came_true, mass)

@@ -121,12 +121,12 @@ def choose_operating_point(
         metrics,
         key=lambda point: (selection_score(metrics[point]), point[0], -abs(point[1] - usual_area)),
     )
-    found = {
+    again = {
         neck: [one.predict(threshold, area, neck) for one in remembered] for neck in sorted(necks)
     }
     by_neck = {
         neck: np.array([f2(hits(o.predicted), len(o.predicted), len(o.true)) for _, o in answers])
-        for neck, answers in found.items()
+        for neck, answers in again.items()
     }
     chosen = _least(by_neck, images)
     return OperatingPoint(
@@ -136,8 +136,8 @@ def choose_operating_point(
         metrics,
         {neck: float((plain + scores.sum()) / max(images, 1)) for neck, scores in by_neck.items()},
         fit_scores(
-            np.concatenate([np.zeros(0), *(sure for sure, _ in found[chosen])]),
-            np.concatenate([np.zeros(0), *(o.predicted > 0.5 for _, o in found[chosen])]),
+            np.concatenate([np.zeros(0), *(sure for sure, _ in again[chosen])]),
+            np.concatenate([np.zeros(0), *(o.predicted > 0.5 for _, o in again[chosen])]),
         ),
     )
 

@@ -223,7 +223,7 @@ def _sheet(kind: str, examples: Sequence[Example]) -> str:
     sheet = contact_sheet(
         [example.picture for example in examples],
         columns=4,
-        captions=[f"{one.caption}  {one.image_id}" for one in examples],
+        captions=[f"{one.caption} | {one.image_id}" for one in examples],
     )
     legend = "".join(
         f"<i style='background:rgb{colour}'></i>{name}"

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 _BLUE, _RED, _GREEN, _PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 _INK, _SOFT, _GRID = "#17212b", "#566472", "#dfe5ea"
 
+# Behind words that lines may cross.
+_PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
+
 _NAMES = {
     "boat_iou": "IoU, boat images",
     "large_boat_iou": "IoU, large boats",
@@ -68,7 +71,7 @@ def figure(facts: Mapping[str, Any]) -> bytes:
 
 def _headlines(axes: Axes, headlines: Mapping[str, Any], noun: str) -> None:
     rows = [(name, one) for name, one in headlines.items() if one["value"] is not None]
-    _style(axes, "Headlines, intervals, and predicting nothing (│)", grid="x")
+    _style(axes, "Headlines; predicting nothing is │", grid="x")
     for place, (name, one) in enumerate(reversed(rows)):
         alarm = name == "empty_false_positive_rate"
         _dot(axes, one, place, _RED if alarm else _BLUE)
@@ -100,12 +103,14 @@ def _thresholds(axes: Axes, facts: Mapping[str, Any], noun: str) -> None:
         axes.axhline(floor, color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
         axes.annotate(
             f"predicting nothing: {floor:.2f} (F2 and IoU of all images)",
-            (0.99, floor),
-            xytext=(0, 3),
+            (0.02, floor),
+            xytext=(0, -4),
             textcoords="offset points",
             fontsize=8,
             color=_SOFT,
-            ha="right",
+            ha="left",
+            va="top",
+            bbox=_PAPER,
         )
     axes.set_xlabel("threshold (probability)", fontsize=8.5, color=_SOFT)
     axes.set_xlim(0, 1)
@@ -171,7 +176,13 @@ def _reliability(
             bbox_to_anchor=(0.5, -0.12),
         )
     axes.text(
-        0.03, 0.97, _errors(found, noun, before), transform=axes.transAxes, va="top", fontsize=8.5
+        0.03,
+        0.97,
+        _errors(found, noun, before),
+        transform=axes.transAxes,
+        va="top",
+        fontsize=8.5,
+        bbox=_PAPER,
     )
     axes.set_xlabel("probability given", fontsize=8.5, color=_SOFT)
     axes.set_ylabel("share that is true", fontsize=8.5, color=_SOFT)
