@@ -171,18 +171,30 @@ def doctor(
 ) -> None:
     """Look for damage in TABLES (by default all), and say how to repair it.
 
-    A repair keeps a copy of whatever it takes away, below _doctor in the lake. Let nothing else
-    write meanwhile. The exit code is 0 when rows are neither missing nor doubled nor unreadable
-    (any more), else 3.
+    A repair keeps a copy of whatever it takes away, below _doctor in the lake. Ingestion may run
+    meanwhile: its commits wait until the repair is done. Only where the lake is in an object store
+    nothing can make it wait: end it before a repair there. The exit code is 0 when rows are neither
+    missing nor doubled nor unreadable (any more), else 3.
     """
+    from boatseg_core.ingest.doctor import examine_all, repair_all
+
     settings = current_settings()
     opened = open_lake(settings)
     names = _names(tables)
     done: list[Repaired] = []
     with _watched(names) as on_table:
-        found = _examine(opened, names, deep=deep, on_table=on_table)
+        found = examine_all(opened, names, deep=deep, on_table=on_table)
         if repair or rewind:
-            done, found = _repair(opened, settings, found, names, deep=deep, rewind=rewind)
+            unlocked = "nothing keeps others from writing here: let nothing else write meanwhile"
+            done = repair_all(
+                opened,
+                settings,
+                names,
+                found,
+                rewind=rewind,
+                on_unlocked=lambda: screen.note(unlocked),
+            )
+            found = examine_all(opened, names, deep=deep)
     if as_json:
         report = {
             "findings": [asdict(f) | {"serious": f.serious} for f in found],
@@ -201,52 +213,6 @@ def pins(settings: Settings) -> dict[str, set[int]]:
     from boatseg_core.registry.pins import gold_versions
 
     return {"gold_dataset": gold_versions(settings)}
-
-
-def _examine(
-    lake: Lake,
-    names: list[str],
-    *,
-    deep: bool,
-    on_table: Callable[[str], None] = lambda name: None,
-) -> list[Finding]:
-    from boatseg_core.ingest.consistency import compare
-    from boatseg_core.lake.doctor import examine
-
-    found = examine(lake, names, deep=deep, on_table=on_table)
-    # Comparing tables means reading them: only once each can be read.
-    return found if any(finding.serious for finding in found) else [*found, *compare(lake)]
-
-
-def _repair(
-    lake: Lake,
-    settings: Settings,
-    found: list[Finding],
-    names: list[str],
-    *,
-    deep: bool,
-    rewind: bool,
-) -> tuple[list[Repaired], list[Finding]]:
-    """Repair, look again, and go on while that brings something new to light."""
-    from boatseg_core.ingest.consistency import bury, relist
-    from boatseg_core.lake.doctor import Repaired, repair
-
-    done: list[Repaired] = []
-    for _ in range(5):
-        files = [f for f in found if f.kind not in ("rows_without_ledger", "dead_batches")]
-        now = repair(lake, files, rewind=rewind)
-        for finding in found:
-            if finding.kind == "rows_without_ledger":
-                listed = screen.counted(relist(lake, settings), "file")
-                now.append(Repaired(finding, f"{listed} listed in the ledger again"))
-            elif finding.kind == "dead_batches":
-                taken = screen.counted(bury(lake, finding), "row")
-                now.append(Repaired(finding, f"{taken} taken out"))
-        done += now
-        if not now:
-            break
-        found = _examine(lake, names, deep=deep)
-    return done, found
 
 
 def _report(found: list[Finding], done: list[Repaired], settings: Settings) -> None:

@@ -87,44 +87,61 @@ def commit(
         LakeError: The newest log entry is empty.
     """
     for attempt in range(attempts):
-        version = table.version()
-        properties = CommitProperties(custom_metadata=metadata, max_commit_retries=0)
-        if app is not None:
-            given = app(table)
-            if given is None:
-                return None
-            properties = given
-        gone = [] if removes is None else removes(table)
-        if files.is_empty(log_entry(name, version)):
-            # delta-rs takes it for a version that changed nothing. Built upon, what it held would
-            # be lost for good.
-            raise LakeError(
-                f"version {version} in the log of table {name} is empty, as a loss of power leaves "
-                "it: run `boatseg lake doctor --repair`, then this again"
-            )
-        with suppress(FileNotFoundError):  # cleaned away: a checkpoint stands for it
-            files.sync([log_entry(name, version)])
-        try:
-            table.create_write_transaction(
-                [*adds, *gone],
-                "append",
-                table.schema(),
-                table.metadata().partition_columns,
-                commit_properties=properties,
-                post_commithook_properties=NO_HOOKS,
-            )
-        except CommitFailedError as error:
+        with files.committing():
+            done = _attempt(files, name, table, adds, removes=removes, app=app, metadata=metadata)
+            if not isinstance(done, CommitFailedError):
+                return done
             table = reopen()
             if adds and {add.path for add in adds} <= set(active_files(table)["path"]):
                 # A store that answers a repeated request says so of our own commit, too.
                 return settle(files, name, table.version())
-            if attempt == attempts - 1:
-                raise Lost(str(error)) from error
-            # Full jitter: competing writers spread out instead of colliding again in step.
-            time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.02 * 2**attempt)))
-            continue
-        return settle(files, name, version + 1)
+        if attempt == attempts - 1:
+            raise Lost(str(done)) from done
+        # Full jitter: competing writers spread out instead of colliding again in step.
+        time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.02 * 2**attempt)))
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _attempt(
+    files: Files,
+    name: str,
+    table: DeltaTable,
+    adds: list[AddAction],
+    *,
+    removes: Callable[[DeltaTable], list[RemoveAction]] | None,
+    app: Callable[[DeltaTable], CommitProperties | None] | None,
+    metadata: dict[str, str] | None,
+) -> int | CommitFailedError | None:
+    """Commit as the very next version; see :func:`commit`."""
+    version = table.version()
+    properties = CommitProperties(custom_metadata=metadata, max_commit_retries=0)
+    if app is not None:
+        given = app(table)
+        if given is None:
+            return None
+        properties = given
+    gone = [] if removes is None else removes(table)
+    if files.is_empty(log_entry(name, version)):
+        # delta-rs takes it for a version that changed nothing. Built upon, what it held would be
+        # lost for good.
+        raise LakeError(
+            f"version {version} in the log of table {name} is empty, as a loss of power leaves it: "
+            "run `boatseg lake doctor --repair`, then this again"
+        )
+    with suppress(FileNotFoundError):  # cleaned away: a checkpoint stands for it
+        files.sync([log_entry(name, version)])
+    try:
+        table.create_write_transaction(
+            [*adds, *gone],
+            "append",
+            table.schema(),
+            table.metadata().partition_columns,
+            commit_properties=properties,
+            post_commithook_properties=NO_HOOKS,
+        )
+    except CommitFailedError as error:
+        return error
+    return settle(files, name, version + 1)
 
 
 def files_of_batch(table: DeltaTable, batch_id: str) -> Callable[[DeltaTable], list[RemoveAction]]:
@@ -165,9 +182,10 @@ def settle(files: Files, name: str, version: int) -> int:
 
 def checkpoint(files: Files, name: str, table: DeltaTable) -> None:
     """Write what an opened version holds as one file, so that a reader need not replay the log."""
-    table.create_checkpoint()
-    log = f"{name}/_delta_log"
-    files.sync([f"{log}/{table.version():020d}.checkpoint.parquet", f"{log}/_last_checkpoint"])
+    with files.committing():
+        table.create_checkpoint()
+        log = f"{name}/_delta_log"
+        files.sync([f"{log}/{table.version():020d}.checkpoint.parquet", f"{log}/_last_checkpoint"])
 
 
 def checkpoint_when_due(

@@ -7,6 +7,7 @@ below what delta-rs shows of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -66,6 +67,22 @@ class Files(Protocol):
 
     def delete(self, path: str) -> None:
         """Delete a file; one that is not there is no error."""
+
+    def committing(self) -> AbstractContextManager[None]:
+        """Context of one commit, or of one change to a log.
+
+        Many processes may be in it, while none is :meth:`alone`. Whoever is alone may commit, too.
+        """
+
+    def alone(self) -> AbstractContextManager[bool]:
+        """Context in which no other process commits, for repairs.
+
+        Returns:
+            Whether that is so: an object store and some network file systems cannot lock.
+
+        Raises:
+            LakeError: Other processes keep committing, or another repair is going on.
+        """
 
     def sync(self, paths: Sequence[str]) -> None:
         """Return when these files, and their names, would outlive a loss of power."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import fcntl
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -12,8 +15,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from boatseg_core.errors import LakeError
 from boatseg_core.lake.files import Entry
 
+LOCK = "_lock"
+"""File below the lake's root that commits lock together and repairs alone."""
+
+_PATIENCE = 30.0  # s that a repair waits for the commits of others
+_POLL = 0.02  # s
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _START_WRITING = 2  # SYNC_FILE_RANGE_WRITE of <fcntl.h>
 
 
@@ -28,6 +38,7 @@ class LocalFiles:
     def __init__(self, root: Path, *, durable: bool) -> None:
         self.root = root
         self.durable = durable
+        self._alone = False
 
     def walk(self, folder: str) -> Iterator[Entry]:
         """Every file below a folder."""
@@ -111,6 +122,55 @@ class LocalFiles:
         """Delete a file."""
         (self.root / path).unlink(missing_ok=True)
 
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Context of one commit."""
+        if self._alone:
+            yield
+            return
+        with self._lock_file() as lock:
+            with suppress(_Unlockable):
+                _lock(lock, fcntl.LOCK_SH)  # for as long as a repair takes
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Context in which no other process commits."""
+        with self._lock_file() as lock:
+            try:
+                self._wait(lock)
+                locked = True
+            except _Unlockable:
+                locked = False
+            self._alone = True
+            try:
+                yield locked
+            finally:
+                self._alone = False
+
+    def _wait(self, lock: int) -> None:
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > end:
+                    raise LakeError(
+                        f"the lake {self.root} was not repaired, since other processes keep "
+                        "committing to it or repair it: try again, or end them first"
+                    ) from error
+                time.sleep(_POLL)
+
+    @contextmanager
+    def _lock_file(self) -> Iterator[int]:
+        """The lock's file; what is locked is free again when it is closed, however that happens."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.root / LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            yield lock
+        finally:
+            os.close(lock)
+
     def sync(self, paths: Sequence[str]) -> None:
         """Wait until files and the folders they are in are on the disk."""
         if not self.durable:
@@ -127,6 +187,19 @@ class LocalFiles:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+class _Unlockable(Exception):
+    """The file system has no locks."""
+
+
+def _lock(lock: int, how: int) -> None:
+    try:
+        fcntl.flock(lock, how)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            raise _Unlockable from error
+        raise
 
 
 def _system_call() -> Any:

@@ -48,40 +48,45 @@ class Lake(Reader):
     def create(self, name: str) -> DeltaTable:
         """Create a table where it is missing, add the columns it lacks, and open it."""
         if not self.exists(name):
-            spec = spec_of(name)
-            try:
-                if "://" not in self.root:
-                    Path(self.root).mkdir(parents=True, exist_ok=True)
-                DeltaTable.create(
-                    self.uri(name),
-                    schema=spec.schema,
-                    mode="ignore",
-                    partition_by=list(spec.partition_by) or None,
-                    name=name,
-                    description=spec.description,
-                    # Models name the version they were trained on: it can be read for a year,
-                    # for as long as nobody vacuums.
-                    configuration={"delta.logRetentionDuration": "interval 365 days"},
-                    storage_options=self.storage_options or None,
-                    # A retry would commit the same metadata again as version 1, on which the
-                    # winner's first write then fails.
-                    commit_properties=CommitProperties(max_commit_retries=0),
-                )
-            except CommitFailedError:
-                # Another process was faster between the look and the commit: its table is ours.
-                if not self.exists(name):
-                    raise
-            except (OSError, DeltaError) as error:
-                raise LakeError(
-                    f"table {name} cannot be created in {self.root}: {say_answer(error)}"
-                ) from error
-            log = f"{name}/_delta_log"
-            self.files.sync([log_entry(name, 0), log, name])
+            with self.files.committing():
+                self._make(name)
         table = self.table(name)
         if missing_columns(table, spec_of(name)):
-            table = add_missing_columns(table, spec_of(name))
-            settle(self.files, name, table.version())
+            with self.files.committing():
+                table = add_missing_columns(table, spec_of(name))
+                settle(self.files, name, table.version())
         return table
+
+    def _make(self, name: str) -> None:
+        spec = spec_of(name)
+        try:
+            if "://" not in self.root:
+                Path(self.root).mkdir(parents=True, exist_ok=True)
+            DeltaTable.create(
+                self.uri(name),
+                schema=spec.schema,
+                mode="ignore",
+                partition_by=list(spec.partition_by) or None,
+                name=name,
+                description=spec.description,
+                # Models name the version they were trained on: it can be read for a year,
+                # for as long as nobody vacuums.
+                configuration={"delta.logRetentionDuration": "interval 365 days"},
+                storage_options=self.storage_options or None,
+                # A retry would commit the same metadata again as version 1, on which the
+                # winner's first write then fails.
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except CommitFailedError:
+            # Another process was faster between the look and the commit: its table is ours.
+            if not self.exists(name):
+                raise
+        except (OSError, DeltaError) as error:
+            raise LakeError(
+                f"table {name} cannot be created in {self.root}: {say_answer(error)}"
+            ) from error
+        log = f"{name}/_delta_log"
+        self.files.sync([log_entry(name, 0), log, name])
 
     def sql(self, query: str, **options: Any) -> Answer:
         """Ask the tables in SQL; see :func:`boatseg_core.lake.sql.ask`."""

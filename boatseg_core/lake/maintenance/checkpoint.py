@@ -91,12 +91,11 @@ def _care(lake: Lake, name: str, log_days: float, keep: Collection[int]) -> Chec
         if version < base:
             old += log.checkpoints.get(version, [])
             old += [log.entries[version]] if version in log.entries else []
-    # Oldest first: whenever this is cut short, what is left is still a log without a gap.
-    for entry in old:
-        lake.files.delete(entry.path)
     leftovers = [e for e in log.leftovers if e.modified < now - timedelta(days=1)]
-    for entry in leftovers:
-        lake.files.delete(entry.path)
+    with lake.files.committing():
+        # Oldest first: whenever this is cut short, what is left is still a log without a gap.
+        for entry in [*old, *leftovers]:
+            lake.files.delete(entry.path)
     return Checkpointed(
         name,
         table.version(),
