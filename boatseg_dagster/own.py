@@ -78,7 +78,7 @@ def learn(pipeline: LocalPipeline) -> None:
             return
     say(f"tuning      {settings.tune.trials} short trials on gold version {gold} ...")
     pipeline.run("tune_model")
-    say(f"tuning      done  ({pipeline.seconds['tune_model']:.1f} s)")
+    say(f"tuning      {_found(settings, gold)}  ({pipeline.seconds['tune_model']:.1f} s)")
     say(f"training    {settings.train.max_steps} steps ...")
     pipeline.run("train_model")
     say(f"training    done  ({pipeline.seconds['train_model']:.1f} s)")
@@ -124,6 +124,17 @@ def finish(pipeline: LocalPipeline, title: str) -> None:
                 class_name=settings.labels.class_name,
             )
     print_summary(lake, settings, seconds=pipeline.seconds, page=page)
+
+
+def _found(settings: Settings, gold: int | None) -> str:
+    """What a study on this version of gold left for the training."""
+    from boatseg_core.training.hyperparameters import load_best
+    from boatseg_core.training.study.board import told
+
+    kept = load_best(settings)
+    if kept is None or kept.gold_version != gold:
+        return "nothing did better than predicting nothing: the settings stay"
+    return f"{kept.value:+.2f} IoU over predicting nothing with {told(kept.params)}"
 
 
 def _last_change_of_gold(pipeline: LocalPipeline, version: int) -> int:

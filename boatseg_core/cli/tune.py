@@ -100,7 +100,7 @@ def _print(result: TuneResult) -> None:
                 _number(row["value"]),
                 _number(row["boat_iou"]),
                 row["steps"],
-                _number(row["seconds"]),
+                round(row["seconds"]) if math.isfinite(row["seconds"]) else None,
                 told(row["params"]) + (f" ({row['reason']})" if row["reason"] else ""),
             ]
             for row in result.trials
@@ -110,7 +110,7 @@ def _print(result: TuneResult) -> None:
         fold=("parameters",),
     )
     if result.beats_nothing:
-        screen.say_pair("kept", told(result.best_params))
+        screen.say_pair("kept", f"{told(result.best_params)}, for the next training")
         screen.say_pair("value", f"{result.best_value:+.4f} IoU over predicting nothing")
     elif result.best_params:
         screen.say("nothing kept: no trial did better than predicting nothing; raise tune.steps")

@@ -106,7 +106,8 @@ def _parallel(rows: list[TrialRow]) -> bytes:
     figure, axes = _canvas(max(6.6, 1.5 * (len(names) + 1)), 3.4, "Choices that went together")
     values = [row["value"] for row in rows]
     low, high = min(values), max(values)
-    colours = ScalarMappable(Normalize(low, high if high > low else low + 1e-9), "viridis")
+    # Reversed: the best trials are dark, where yellow would be lost on white.
+    colours = ScalarMappable(Normalize(low, high if high > low else low + 1e-9), "viridis_r")
     scales = [_scale([row["params"][name] for row in rows], name) for name in names]
     for row in sorted(rows, key=lambda item: item["value"]):
         y = [place(row["params"][name]) for name, (place, _) in zip(names, scales, strict=True)]

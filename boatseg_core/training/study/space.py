@@ -40,7 +40,10 @@ def trial_settings(settings: Settings) -> Train:
             raise TrainingError(f"tune.{name}_low ({low:g}) is above tune.{name}_high ({high:g})")
     for crop in space.crops:
         if crop < 32 or crop % 32:
-            raise TrainingError(f"tune.crops holds {crop} px, which is not a multiple of 32")
+            raise TrainingError(
+                f"tune.crops holds {crop} px, which is not a multiple of 32: "
+                f"{max(32, round(crop / 32) * 32)} is"
+            )
     wanted = [n for n in (settings.train.valid_images, space.valid_images) if n]
     return resolve(
         settings,

@@ -109,7 +109,14 @@ def storage_errors(settings: Settings) -> Iterator[None]:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
         told = error.__cause__ or error
-        raise TrainingError(f"the studies in {where} cannot be used: {_first(told)}") from error
+        hint = (
+            ": look after the database, or leave tune.storage empty to keep studies in the home"
+            if settings.tune.storage
+            else ""
+        )
+        raise TrainingError(f"the studies in {where} cannot be used ({_first(told)}){hint}") from (
+            error
+        )
     except ImportError as error:
         raise TrainingError(
             f"tune.storage {where} needs a driver that is not installed ({error}): for PostgreSQL "
