@@ -171,7 +171,9 @@ def usable(members: list[Member], archive: str) -> list[Member]:
     """Refuse an archive that as a whole is of no use, else return its members.
 
     Raises:
-        Refusal: It has no images, only encrypted ones, or two members of one name.
+        Refusal: It has no images, only encrypted ones, or two members of one name. (A zip file's
+            directory tells these apart beforehand; of a tar file it is too late to refuse the first
+            one when the second is met.)
     """
     if not members:
         raise Refusal("no_images", f"{archive} holds no images")

@@ -17,7 +17,7 @@ REASONS: Final = {
     "unreadable": "the file is there and may not or cannot be read",
     "too_many_bytes": "the file is larger than landing.max_bytes allows",
     "corrupt_archive": "the archive, or this member of it, is damaged or incomplete",
-    "duplicate_member": "the archive holds two members of one name: which is meant is not known",
+    "duplicate_member": "the archive holds members of one name: which is meant is not known",
     "encrypted": "the member is encrypted",
     "unsupported_member": "the member is packed in a way that is not read",
     "unsafe_member": "the member is a link, a device, or its name leads out of the archive",

@@ -89,7 +89,31 @@ def _directory(blob: Blob, name: str, limits: Limits) -> list[tuple[Member, zipf
                 )
                 member = member._replace(refusal=refusal)
             found.append((member, info))
-    return found
+    return _unambiguous(found, name)
+
+
+def _unambiguous(
+    found: list[tuple[Member, zipfile.ZipInfo]], name: str
+) -> list[tuple[Member, zipfile.ZipInfo]]:
+    """Keep one member a name; refused, where several have it and are not the same.
+
+    Programs differ in which of them they unpack. All other members are taken.
+    """
+    by_path: dict[str, list[tuple[Member, zipfile.ZipInfo]]] = {}
+    for member, info in found:
+        by_path.setdefault(member.path, []).append((member, info))
+    kept = []
+    for path, same in by_path.items():
+        member, info = same[0]
+        if len({(other.file_size, other.CRC) for _, other in same}) > 1:
+            refusal = Refusal(
+                "duplicate_member",
+                f"{name} holds {path} {len(same)} times with different contents, and which one is "
+                "meant is not known: pack it anew",
+            )
+            member = member._replace(refusal=refusal)
+        kept.append((member, info))
+    return kept
 
 
 def _fetch(blob: Blob, name: str, member: Member, info: zipfile.ZipInfo) -> Fetch:

@@ -336,14 +336,32 @@ def test_an_archive_without_images_or_with_one_name_twice(tmp_path: Path) -> Non
     assert whole(*put(tmp_path, "a.zip", zipped({"a.txt": b"x"}))).reason == "no_images"
     assert whole(*put(tmp_path, "a.tar", tarred([]))).reason == "no_images"
     twice = [(tarfile.TarInfo("a.jpg"), b"x"), (tarfile.TarInfo("./a.jpg"), b"y")]
+    refusal = whole(*put(tmp_path, "b.tar", tarred(twice)))
+    assert refusal.reason == "duplicate_member"
+    assert "b.tar holds a.jpg more than once" in str(refusal)
+
+
+def test_of_a_zip_with_one_name_twice_only_what_is_ambiguous_is_refused(tmp_path: Path) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:
-        for name, data in (("a.jpg", b"x"), ("b.jpg", b"z"), ("./a.jpg", b"y")):
+        for name, data in (
+            ("a.jpg", b"x"),
+            ("b.jpg", b"z"),
+            ("./a.jpg", b"y"),
+            ("c.jpg", b"same"),
+            ("c.jpg", b"same"),
+        ):
             file.writestr(name, data)
-    for name, data in (("b.tar", tarred(twice)), ("b.zip", packed.getvalue())):
-        refusal = whole(*put(tmp_path, name, data))
-        assert refusal.reason == "duplicate_member"
-        assert f"{name} holds a.jpg more than once" in str(refusal)
+    source, entry = put(tmp_path, "b.zip", packed.getvalue())
+    sealed = rows(source, entry)
+    assert len(sealed) == 3
+    assert results(source, sealed) == {
+        "a.jpg": "duplicate_member",
+        "b.jpg": b"z",
+        "c.jpg": b"same",
+    }
+    with pytest.raises(Refusal, match="holds a.jpg 2 times with different contents"):
+        read(source, next(row for row in sealed if row["path"].endswith("a.jpg")), LIMITS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
