@@ -3,8 +3,9 @@
 Contestants, each a process of its own, taking turns; what does not count is start-up (an ingestion
 of 32 files comes first):
 
-- ``ours``: ``ingest_batch`` of every sealed batch: decode in full, SHA-256, exact histogram, all
-  measurements, bytes and all committed to Delta (listing and sealing: ``discovery.py``);
+- ``ours``: ``ingest_batch`` of every sealed batch, one after the other as in ``boatseg ingest``:
+  decode in full, SHA-256, exact histogram, all measurements, bytes and all committed to Delta
+  (listing and sealing: ``discovery.py``);
 - ``fast``: the same with ``decode.mode = "entropy"``;
 - ``limit``: as many threads do the same decode, SHA-256 and (Pillow's) histogram and write nothing;
 - ``spark``, ``ray``, ``daft``: decode with Pillow, SHA-256, histogram; bytes and all to Parquet;
@@ -15,6 +16,9 @@ all hashes and histograms must be the same, to the last bit. ``make bench-peers`
 
 ``cpu_of_limit`` compares processor time instead of time on the clock: it stays meaningful on a
 machine that has other things to do, and it does not see waiting (for a disk, for each other).
+
+The rates are those of the best turns. ``of_limit_turns`` holds ours against the limit turn by turn:
+where these differ widely, the machine had other things to do.
 
 With ``--large`` ten times as many files are ingested as well, to see whether memory is flat.
 """
@@ -115,6 +119,9 @@ def summary(turns: dict[str, list[dict[str, Any]]], count: int) -> dict[str, Any
 
     cpu = {name: min(turn["cpu"] for turn in turns[name]) for name in OURS if name in turns}
 
+    pairs = zip(turns.get("ours", []), turns.get("limit", []), strict=False)
+    of_limit_turns = [round(limit["seconds"] / ours["seconds"], 3) for ours, limit in pairs]
+
     def ratio(of: str, by: str) -> float | None:
         return round(rate[of] / rate[by], 3) if of in rate and by in rate else None
 
@@ -125,6 +132,7 @@ def summary(turns: dict[str, list[dict[str, Any]]], count: int) -> dict[str, Any
         "fast": rate.get("fast"),
         "limit": rate.get("limit"),
         "of_limit": ratio("ours", "limit"),
+        "of_limit_turns": of_limit_turns,
         "cpu_of_limit": round(cpu["limit"] / cpu["ours"], 3)
         if {"limit", "ours"} <= set(cpu)
         else None,
