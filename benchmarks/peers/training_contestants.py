@@ -80,8 +80,7 @@ class Clock:
 
 
 def _cpu() -> float:
-    used = os.times()
-    return used.user + used.system
+    return time.process_time()  # of all threads
 
 
 def _settings(options: argparse.Namespace, home: str, **train: Any) -> Any:

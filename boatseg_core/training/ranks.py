@@ -181,9 +181,9 @@ class _Others:
             try:
                 ready = pipe.poll() and self._hear(pipe)
             except EOFError:
-                process.join(_PATIENCE)
                 ready = False
             if not ready:
+                process.join(_PATIENCE)  # its files are closed before it is gone
                 how = "is not ready" if process.is_alive() else _ending(process)
                 raise TrainingError(
                     f"process {number + 1} of {len(self._ranks) + 1} of the training {how}: "

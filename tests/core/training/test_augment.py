@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 import torch  # noqa: TID253
 
-from boatseg_core.training.augment import Strength, augment, light, symmetries
+from boatseg_core.training.augment import (
+    Strength,
+    _flip_x,
+    _flip_y,
+    _transpose,
+    augment,
+    light,
+    symmetries,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -77,3 +85,18 @@ def test_the_input_is_left_alone():
     before = images.clone(), masks.clone()
     augment(images, masks, generator())
     assert torch.equal(images, before[0]) and torch.equal(masks, before[1])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_symmetries_of_a_cpu_are_those_of_a_gpu(layout):
+    """Images are turned one by one on the one, all at once on the other, to the same end."""
+    images = torch.rand(32, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    images = images.contiguous(memory_format=layout)
+    masks = (images[:, :1] > 0.5).to(torch.uint8)
+    found, inside = symmetries(images, masks, torch.Generator().manual_seed(2))
+    assert found.is_contiguous(memory_format=layout)
+    coins = torch.rand(3, 32, 1, 1, 1, generator=torch.Generator().manual_seed(2)) < 0.5
+    for coin, move in zip(coins, (_flip_x, _flip_y, _transpose), strict=True):
+        images = torch.where(coin, move(images), images)
+        masks = torch.where(coin, move(masks), masks)
+    assert torch.equal(found, images) and torch.equal(inside, masks)
