@@ -61,6 +61,8 @@ class _Files:
 def predict(images: tuple[Path, ...], model: str, output: Path | None, as_json: bool) -> None:
     """Find the objects in pictures: score, left upper corner, size and area in pixels.
 
+    The score is the probability that the object is a true one, 0 to 1.
+
     With --json each picture is one line, with the run lengths of its objects. A picture that cannot
     be read does not stop the others; the exit code is then 1.
     """

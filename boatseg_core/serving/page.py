@@ -21,7 +21,8 @@ a {{ color: #0a6ebd }}
 <h1>boatseg</h1>
 <p>{state}</p>
 <h2>Ask for a prediction</h2>
-<p>POST a picture, and get every {thing} with its box, area, score and run lengths:</p>
+<p>POST a picture, and get every {thing} with its box and area in pixels, its run lengths, and its
+score, the probability that it is a true one:</p>
 <pre>curl -H "Content-Type: image/jpeg" --data-binary @picture.jpg {url}predict</pre>
 <p>With <code>?mask=true</code> the answer also holds a mask picture. JSON does as well:</p>
 <pre>curl --json '{{"image": "&lt;base64&gt;", "mask": true}}' {url}predict</pre>

@@ -62,6 +62,10 @@ def test_a_longer_training_finds_the_boats(write_gold, settings, tmp_path):
     )
     assert result.metrics["boat_iou"] > 0.6
     assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
+    fitted = ModelSpec.load(result.folder).score_calibration
+    assert fitted is not None and fitted.objects >= fitted.true > 0
+    metrics = result.metrics
+    assert metrics["f2_low"] <= metrics["f2"] <= metrics["f2_high"]
 
 
 def test_the_seed_decides_everything(gold, settings, tmp_path):
