@@ -116,7 +116,7 @@ constraints: $(STAMP) ## Write constraints.txt from what is installed.
 
 # The environment
 
-$(STAMP): pyproject.toml constraints.txt setup.py boatseg_core/imaging/_pixels.c | $(BIN)/python
+$(STAMP): pyproject.toml constraints.txt setup.py $(wildcard boatseg_core/imaging/csrc/*) | $(BIN)/python
 	@echo "installing into $(VENV): takes minutes the first time, PyTorch is large"
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip
 	@quiet=--quiet; if [ -t 1 ]; then quiet=; fi; \

@@ -1,21 +1,26 @@
 """Only what pyproject.toml cannot say yet: the one module that is compiled.
 
 It is optional. Without a C compiler the installation goes through, says so, and
-``boatseg_core.imaging.sums`` computes the same numbers with NumPy, more slowly.
+``boatseg_core.imaging`` computes the same numbers with NumPy and Pillow, more slowly.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from setuptools import Extension, setup
+
+C = Path("boatseg_core/imaging/csrc")
+UNIX = ["-O3", "-std=c11", "-fvisibility=hidden", "-Wall", "-Wextra"]
 
 setup(
     ext_modules=[
         Extension(
             "boatseg_core.imaging._pixels",
-            ["boatseg_core/imaging/_pixels.c"],
-            extra_compile_args=(["/std:c11"] if sys.platform == "win32" else ["-O3", "-std=c11"]),
+            sorted(path.as_posix() for path in C.glob("*.c")),
+            depends=sorted(path.as_posix() for path in C.glob("*.h")),
+            extra_compile_args=["/std:c11"] if sys.platform == "win32" else UNIX,
             py_limited_api=True,
             optional=True,
         )

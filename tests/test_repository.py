@@ -240,7 +240,7 @@ def test_package_data_reaches_the_wheel() -> None:
     """What lies beside the code and is read at run time is named in package-data."""
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]
-    compiled = {".c", ".so", ".pyd"}  # setup.py's business
+    compiled = {".c", ".h", ".so", ".pyd"}  # setup.py's business
     for package in PACKAGES:
         folder = ROOT / package
         shipped = {path for pattern in patterns[package] for path in folder.glob(pattern)}

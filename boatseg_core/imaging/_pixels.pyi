@@ -17,3 +17,11 @@ def fingerprints(
     least_energy: int,
     prints: npt.NDArray[np.uint8],
 ) -> None: ...
+def reduced(
+    planes: npt.NDArray[np.uint8],
+    rows: int,
+    columns: int,
+    cells: npt.NDArray[np.uint8],
+    histogram: npt.NDArray[np.uint32],
+) -> tuple[int, int, int, int, int]: ...
+def walk(data: bytes, width: int, height: int) -> bytes | None: ...

@@ -41,7 +41,7 @@ def figures(rgb: Image.Image) -> Figures:
         saturation=s.saturation / (SATURATION_SCALE * s.blocks),
         black_share=s.black / s.tiles,
         white_share=s.white / s.tiles,
-        histogram=s.histogram.astype("<u4").tobytes(),
+        histogram=s.histogram.astype("<u4", copy=False).tobytes(),
         tiles=cell_fingerprints(s.cells).tobytes(),
     )
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from PIL import Image
 
 from boatseg_core.imaging.decode import DEFAULT_MAX_PIXELS, load_rgb, open_image
-from boatseg_core.imaging.figures import figures
-from boatseg_core.imaging.reduced import figures_of_reduced, reduce
+from boatseg_core.imaging.figures import Figures, figures
+from boatseg_core.imaging.reduced import figures_of_reduced, planes_of, reduce, reducible
+from boatseg_core.imaging.walk import walk
 
 Mode = Literal["full", "entropy"]
 """How an image is read: every pixel, or every coefficient at 1/8 of the size."""
@@ -61,18 +62,20 @@ def measure(
     stored_format = "JPEG" if image.format == "MPO" else image.format or ""
     stored_mode = image.mode
     # Asked before the pixels are decoded: a TIFF forgets its orientation once it is applied.
-    orientation = _orientation(image)
-    if orientation is None:
+    tag, readable = _orientation(image)
+    orientation = tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
+    reduced = None
+    if not readable:
         # A PNG decodes all its pixels to find its EXIF block; after a failure it would hand out
         # the half-filled picture as whole.
         image = open_image(data, max_pixels=max_pixels)
-    width, height = image.size
-    reduced = mode == "entropy" and orientation is not None and reduce(image, orientation)
-    rgb = load_rgb(image)
-    if not reduced:
-        width, height = rgb.size
-    elif (orientation or 1) >= 5:
-        width, height = height, width
+    elif mode == "entropy":
+        reduced = _measure_reduced(data, image, tag, orientation)
+    if reduced:
+        width, height, found = reduced
+    else:
+        rgb = load_rgb(image)
+        (width, height), found = rgb.size, figures(rgb)
     return Measurements(
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
@@ -80,22 +83,45 @@ def measure(
         height=height,
         mode=stored_mode,
         format=stored_format,
-        orientation=orientation or 1,
+        orientation=orientation,
         bits=_bits(stored_mode),
         measured="entropy" if reduced else "full",
-        **asdict(figures_of_reduced(rgb, width, height) if reduced else figures(rgb)),
+        brightness=found.brightness,
+        contrast=found.contrast,
+        sharpness=found.sharpness,
+        saturation=found.saturation,
+        black_share=found.black_share,
+        white_share=found.white_share,
+        histogram=found.histogram,
+        tiles=found.tiles,
     )
 
 
-def _orientation(image: Image.Image) -> int | None:
-    """Read the EXIF orientation, or ``None`` when the file is damaged where it is looked for."""
+def _measure_reduced(
+    data: bytes, image: Image.Image, tag: object, orientation: int
+) -> tuple[int, int, Figures] | None:
+    """Read an opened image at 1/8: its width and height, upright, and figures; ``None`` if not."""
+    width, height = image.size
+    # What is turned, or tagged with nonsense, is left to Pillow; so is a picture among several.
+    if tag == 1 and image.format == "JPEG" and reducible(image, 1):
+        planes = walk(data, width, height)
+        if planes is not None:
+            return width, height, figures_of_reduced(planes, width, height)
+    if not reduce(image, orientation):
+        return None
+    if orientation >= 5:
+        width, height = height, width
+    return width, height, figures_of_reduced(planes_of(load_rgb(image)), width, height)
+
+
+def _orientation(image: Image.Image) -> tuple[object, bool]:
+    """Read the tag of the EXIF orientation, 1 without one; and whether it could be read."""
     try:
-        value = image.getexif().get(0x0112, 1)
+        return image.getexif().get(0x0112, 1), True
     except MemoryError:
         raise
     except Exception:  # the verdict on the file is that of a decode from its start
-        return None
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+        return 1, False
 
 
 def _bits(mode: str) -> int:

@@ -1,8 +1,8 @@
 """Sums over a picture's pixels: what brightness, sharpness and their like are made of.
 
 Integers throughout, so that every machine stores the same bits. :func:`plain_sums` defines them in
-NumPy; ``_pixels.c`` computes the same in one pass, some twenty times faster, and is used wherever
-the package was installed with a C compiler at hand.
+NumPy; ``csrc/picture.c`` computes the same in one pass, some twenty times faster, and is used
+wherever the package was installed with a C compiler at hand.
 """
 
 from __future__ import annotations

@@ -22,13 +22,16 @@ import numpy as np
 from PIL import Image
 
 from boatseg_core.errors import ImageError
-from boatseg_core.imaging.decode import REASONS, decode
+from boatseg_core.imaging.decode import REASONS, decode, open_image
 from boatseg_core.imaging.measure import measure
+from boatseg_core.imaging.reduced import planes_of, reduce
+from boatseg_core.imaging.walk import walk
 from support.pictures import texture
 
 MAX_PIXELS = 4_000_000
 """Bound of the run: a header that claims more is refused, one that claims less is decoded."""
 
+_LEVELS = np.array([0, 90, 255], np.uint8)
 _SECONDS = 20  # for one file; a hang beyond that ends the process with a traceback
 
 Rng = np.random.Generator
@@ -54,11 +57,15 @@ def bases() -> list[bytes]:
         ("RGB", (61, 47), {"quality": 80, "exif": exif, "optimize": True}),
         ("RGB", (64, 64), {"quality": 80, "comment": b"x" * 300, "icc_profile": b"i" * 500}),
         ("RGB", (300, 270), {"quality": 30}),
+        ("noise", (56, 40), {"quality": 50, "subsampling": 2}),
     ]
     found = []
     for number, (mode, (width, height), extra) in enumerate(options):
+        image = texture(number, height, width)
+        if mode == "noise":  # the longest Huffman codes
+            mode, image = "RGB", np.random.default_rng(number).choice(_LEVELS, image.shape)
         buffer = io.BytesIO()
-        Image.fromarray(texture(number, height, width)).convert(mode).save(buffer, "JPEG", **extra)
+        Image.fromarray(image).convert(mode).save(buffer, "JPEG", **extra)
         found.append(buffer.getvalue())
     return found
 
@@ -209,9 +216,28 @@ def verdict(read: Callable[[], object]) -> str:
     return "fine"
 
 
+def walked(data: bytes) -> bool | None:
+    """Whether the walker's pixels are those of the library; ``None`` if it leaves it the file.
+
+    What the walker takes, the library has to decode: else this raises.
+    """
+    try:
+        image = open_image(data, max_pixels=MAX_PIXELS)
+    except ImageError:
+        return None
+    planes = walk(data, *image.size) if min(image.size) >= 8 else None
+    if planes is None:
+        return None
+    decode(data, max_pixels=MAX_PIXELS)
+    assert reduce(image, 1)
+    image.load()
+    return bool((planes == planes_of(image.convert("RGB"))).all())
+
+
 def main(seed: int, count: int) -> dict[str, Any]:
-    """Read ``count`` damaged files three ways and collect the verdicts."""
+    """Read ``count`` damaged files three ways and collect the verdicts; walk them as well."""
     verdicts: Counter[str] = Counter()
+    walks: Counter[str] = Counter()
     differing: list[dict[str, Any]] = []
     ways: tuple[tuple[str, Callable[[bytes], object]], ...] = (
         ("decode", lambda data: decode(data, max_pixels=MAX_PIXELS)),
@@ -225,6 +251,8 @@ def main(seed: int, count: int) -> dict[str, Any]:
             found[name] = verdict(lambda read=read, data=data: read(data))  # type: ignore[misc]
             faulthandler.cancel_dump_traceback_later()
         verdicts[found["decode"]] += 1
+        same = walked(data)
+        walks["left" if same is None else "same" if same else "other"] += 1
         if len(set(found.values())) > 1:
             differing.append({"number": number, "kind": kind, **found})
     status = Path("/proc/self/status")
@@ -232,7 +260,12 @@ def main(seed: int, count: int) -> dict[str, Any]:
     if status.exists():
         line = next(text for text in status.read_text().splitlines() if text.startswith("VmHWM"))
         peak = int(line.split()[1]) // 1024
-    return {"verdicts": dict(verdicts), "differing": differing, "peak_mib": peak}
+    return {
+        "verdicts": dict(verdicts),
+        "walks": dict(walks),
+        "differing": differing,
+        "peak_mib": peak,
+    }
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from support.pictures import encoded, texture
 
@@ -17,6 +19,8 @@ from boatseg_core.errors import ImageError
 from boatseg_core.imaging.decode import decode
 from boatseg_core.imaging.fingerprint import BYTES
 from boatseg_core.imaging.measure import Measurements, measure
+from boatseg_core.imaging.native import NATIVE
+from boatseg_core.imaging.reduced import plain_reduced_sums, planes_of, reduced_sums
 
 TESTS = Path(__file__).parents[2]
 
@@ -102,6 +106,46 @@ def test_blank_tiles_are_found_at_an_eighth() -> None:
     assert (fast.black_share, fast.white_share) == (16 / 64, 2 / 64)
 
 
+@pytest.mark.skipif(not NATIVE, reason="installed without a C compiler")
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 70),
+    st.integers(1, 70),
+    st.sampled_from([(0, 256), (0, 4), (251, 256)]),
+)
+def test_the_compiled_sums_of_the_cells_are_the_plain_ones(
+    seed: int, rows: int, columns: int, levels: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(seed)
+    rgb = rng.integers(*levels, (rows, columns, 3)).astype(np.uint8)
+    rgb[: rows // 2, : columns // 2] = levels[0]
+    planes = planes_of(Image.fromarray(rgb))
+
+    found, plain = reduced_sums(planes), plain_reduced_sums(planes)
+
+    for name in found.__slots__:
+        assert np.array_equal(getattr(found, name), getattr(plain, name)), name
+
+
+@pytest.mark.skipif(not NATIVE, reason="installed without a C compiler")
+def test_the_compiled_sums_of_the_cells_refuse_buffers_of_another_size() -> None:
+    from boatseg_core.imaging import _pixels
+
+    planes, cells, counts = np.zeros(3 * 64, np.uint8), np.zeros(64, np.uint8), np.zeros(768, "<u4")
+    assert _pixels.reduced(planes, 8, 8, cells, counts) == (0, 0, 0, 4, 0)
+    for arguments in (
+        (planes, 8, 9, cells, counts),
+        (planes[:-1], 8, 8, cells, counts),
+        (planes, 8, 8, cells[:-1], counts),
+        (planes, 8, 8, cells, counts[:-1]),
+        (planes, -8, -8, cells, counts),
+        (planes, 2**62, 2**62, cells, counts),
+    ):
+        with pytest.raises(ValueError, match="size of the picture"):
+            _pixels.reduced(*arguments)
+
+
 @pytest.mark.parametrize("name", ["PNG", "TIFF", "WEBP", "BMP"])
 def test_other_formats_are_measured_in_full(name: str) -> None:
     full, fast = both(encoded(texture(9, 64, 64), name))
@@ -164,6 +208,9 @@ def test_five_thousand_damaged_jpegs_get_the_same_verdict_every_way() -> None:
     # The fuzzer reaches past the header, and spares some files.
     assert min(verdicts["fine"], verdicts["corrupt"], verdicts["truncated"]) > 200
     assert found["differing"] == []
+    # What the walker takes, the library decodes, to the same pixels.
+    assert set(found["walks"]) <= {"left", "same"}
+    assert found["walks"].get("same", 0) > 200 * NATIVE
     assert found["peak_mib"] < 300
 
 

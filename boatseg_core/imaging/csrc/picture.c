@@ -1,0 +1,273 @@
+/* One pass over a decoded picture; sums.py defines what is computed.
+ *
+ * The picture is walked in panels of PANEL columns and strips of TILE rows, so that all scratch
+ * memory is fixed and stays in the processor's caches.
+ */
+#include "picture.h"
+
+#include "fast.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PANEL = 1024 }; /* columns; a multiple of TILE, which is also the rows of a strip */
+
+/* Pixels and sums are loaded as one word each, which compilers vectorise better than bytes. */
+#if BIG_ENDIAN_HOST
+#define BYTE_OF(word, i) ((word) >> (24 - 8 * (i)) & 0xff)
+#define LANE_OF(word, i) ((int)((word) >> (48 - 16 * (i)) & 0xffff))
+#else
+#define BYTE_OF(word, i) ((word) >> (8 * (i)) & 0xff)
+#define LANE_OF(word, i) ((int)((word) >> (16 * (i)) & 0xffff))
+#endif
+
+/* Of red, green and blue; even and odd pixels apart: neighbours are alike, and an addition would
+ * wait for the one before it. */
+typedef uint32_t Histograms[2][3][256];
+
+typedef struct {
+    uint8_t rgbx[TILE][4 * (PANEL + 2)];  /* only for pictures of 3 bytes a pixel */
+    uint8_t grey[TILE + 2][PANEL + 64];   /* two rows of the strip above, then the strip */
+    uint16_t colour[4 * PANEL];
+    uint16_t block[PANEL];
+    uint16_t column[PANEL];
+    uint8_t low[PANEL], high[PANEL];
+    Histograms histogram;
+} Scratch;
+
+/* ITU-R 601 luma in 16-bit fixed point, as Pillow's convert("L") computes it. */
+FAST static void to_grey(const uint8_t *restrict rgbx, uint8_t *restrict grey, ptrdiff_t n)
+{
+    for (ptrdiff_t x = 0; x < n; x++) {
+        uint32_t pixel;
+        memcpy(&pixel, rgbx + 4 * x, 4);
+        grey[x] = (uint8_t)((BYTE_OF(pixel, 0) * 19595u + BYTE_OF(pixel, 1) * 38470u +
+                             BYTE_OF(pixel, 2) * 7471u + 0x8000u) >> 16);
+    }
+}
+
+static void add_histogram(const uint8_t *rgbx, ptrdiff_t n, Histograms histogram)
+{
+    ptrdiff_t x = 0;
+    for (; x + 2 <= n; x += 2, rgbx += 8) {
+        uint32_t even, odd;
+        memcpy(&even, rgbx, 4);
+        memcpy(&odd, rgbx + 4, 4);
+        for (int c = 0; c < 3; c++) {
+            histogram[0][c][BYTE_OF(even, c)]++;
+            histogram[1][c][BYTE_OF(odd, c)]++;
+        }
+    }
+    for (int c = 0; c < 3 && x < n; c++)
+        histogram[0][c][rgbx[c]]++;
+}
+
+FAST static void add_moments(const uint8_t *restrict grey, ptrdiff_t n, Sums *sums)
+{
+    uint32_t sum = 0;
+    int32_t square = 0; /* at most 1024 * 255 * 255 */
+    for (ptrdiff_t x = 0; x < n; x++) {
+        int16_t v = grey[x];
+        sum += grey[x];
+        square += v * v;
+    }
+    sums->sum += sum;
+    sums->square += (uint64_t)square;
+}
+
+FAST static void add_laplacian(const uint8_t *restrict above, const uint8_t *restrict row,
+                               const uint8_t *restrict below, ptrdiff_t n, Sums *sums)
+{
+    int32_t sum = 0, square = 0; /* at most 1024 * 1020 * 1020 */
+    for (ptrdiff_t x = 0; x < n; x++) {
+        int16_t v = (int16_t)(above[x] + below[x] + row[x - 1] + row[x + 1] - 4 * row[x]);
+        sum += v;
+        square += v * v;
+    }
+    sums->laplacian += sum;
+    sums->laplacian_square += (uint64_t)square;
+}
+
+FAST static void extremes(const uint8_t *restrict row, uint8_t *restrict low,
+                          uint8_t *restrict high, ptrdiff_t n)
+{
+    for (ptrdiff_t x = 0; x < n; x++) {
+        low[x] = row[x] < low[x] ? row[x] : low[x];
+        high[x] = row[x] > high[x] ? row[x] : high[x];
+    }
+}
+
+/* Start or add to a sum of rows, four rows at a time. */
+FAST static void add_four(const uint8_t *restrict a, const uint8_t *restrict b,
+                          const uint8_t *restrict c, const uint8_t *restrict d,
+                          uint16_t *restrict total, ptrdiff_t n, int start)
+{
+    if (start)
+        for (ptrdiff_t x = 0; x < n; x++)
+            total[x] = (uint16_t)(a[x] + b[x] + c[x] + d[x]);
+    else
+        for (ptrdiff_t x = 0; x < n; x++)
+            total[x] = (uint16_t)(total[x] + a[x] + b[x] + c[x] + d[x]);
+}
+
+static void add_one(const uint8_t *restrict row, uint16_t *restrict total, ptrdiff_t n)
+{
+    for (ptrdiff_t x = 0; x < n; x++)
+        total[x] = (uint16_t)(total[x] + row[x]);
+}
+
+/* Sums of whole blocks: 4 pixels, each a word of 4 channels that never carry (16 * 255 < 2^16). */
+FAST static void add_columns(const uint16_t *restrict colour, uint16_t *restrict block,
+                             ptrdiff_t n)
+{
+    for (ptrdiff_t k = 0; k < n; k++) {
+        uint64_t pixels[4], total;
+        memcpy(pixels, colour + 16 * k, sizeof pixels);
+        total = pixels[0] + pixels[1] + pixels[2] + pixels[3];
+        memcpy(block + 4 * k, &total, sizeof total);
+    }
+}
+
+FAST static uint32_t saturations(const uint16_t *restrict block, ptrdiff_t n, int pixels)
+{
+    uint32_t total = 0;
+    for (ptrdiff_t k = 0; k < n; k++) {
+        int red = (block[4 * k] + pixels / 2) / pixels;
+        int green = (block[4 * k + 1] + pixels / 2) / pixels;
+        int blue = (block[4 * k + 2] + pixels / 2) / pixels;
+        int high = red > green ? red : green, low = red < green ? red : green;
+        high = blue > high ? blue : high;
+        low = blue < low ? blue : low;
+        int most = high > 1 ? high : 1;
+        total += (uint32_t)((float)((high - low) * SCALE + most / 2) / (float)most);
+    }
+    return total;
+}
+
+FAST static uint32_t saturations_of_16(const uint16_t *restrict block, ptrdiff_t n)
+{
+    uint32_t sum = 0;
+    for (ptrdiff_t k = 0; k < n; k++) {
+        uint64_t total;
+        memcpy(&total, block + 4 * k, sizeof total);
+        int red = (LANE_OF(total, 0) + 8) >> 4;
+        int green = (LANE_OF(total, 1) + 8) >> 4;
+        int blue = (LANE_OF(total, 2) + 8) >> 4;
+        int high = red > green ? red : green, low = red < green ? red : green;
+        high = blue > high ? blue : high;
+        low = blue < low ? blue : low;
+        int most = high > 1 ? high : 1;
+        sum += (uint32_t)((float)((high - low) * SCALE + most / 2) / (float)most);
+    }
+    return sum;
+}
+
+static void add_saturation(const uint8_t *rows[TILE], ptrdiff_t n, ptrdiff_t w, Scratch *s,
+                           Sums *sums)
+{
+    for (ptrdiff_t y = 0; y < n; y += BLOCK) {
+        ptrdiff_t height = n - y < BLOCK ? n - y : BLOCK, whole = w / BLOCK, rest = w % BLOCK;
+        if (height == BLOCK) {
+            add_four(rows[y], rows[y + 1], rows[y + 2], rows[y + 3], s->colour, 4 * w, 1);
+        } else {
+            memset(s->colour, 0, sizeof(uint16_t) * 4 * (size_t)w);
+            for (ptrdiff_t i = 0; i < height; i++)
+                add_one(rows[y + i], s->colour, 4 * w);
+        }
+        add_columns(s->colour, s->block, whole);
+        if (height == BLOCK)
+            sums->saturation += saturations_of_16(s->block, whole);
+        else
+            sums->saturation += saturations(s->block, whole, (int)(BLOCK * height));
+        if (rest) { /* at the picture's right edge */
+            memset(s->block, 0, sizeof(uint16_t) * 4);
+            for (ptrdiff_t x = whole * BLOCK; x < w; x++)
+                for (ptrdiff_t c = 0; c < 4; c++)
+                    s->block[c] = (uint16_t)(s->block[c] + s->colour[4 * x + c]);
+            sums->saturation += saturations(s->block, 1, (int)(rest * height));
+        }
+    }
+}
+
+static void add_tiles(const uint8_t *grey[TILE], ptrdiff_t n, ptrdiff_t w, Scratch *s, Sums *sums)
+{
+    memcpy(s->low, grey[0], (size_t)w);
+    memcpy(s->high, grey[0], (size_t)w);
+    for (ptrdiff_t y = 1; y < n; y++)
+        extremes(grey[y], s->low, s->high, w);
+    for (ptrdiff_t x = 0; x < w; x += TILE) {
+        ptrdiff_t end = x + TILE < w ? x + TILE : w;
+        uint8_t low = 255, high = 0;
+        for (ptrdiff_t i = x; i < end; i++) {
+            low = s->low[i] < low ? s->low[i] : low;
+            high = s->high[i] > high ? s->high[i] : high;
+        }
+        sums->black += high <= BLACK;
+        sums->white += low >= WHITE;
+    }
+}
+
+static void put_cells(const uint8_t *grey[TILE], ptrdiff_t n, ptrdiff_t w, Scratch *s,
+                      uint8_t *cells, ptrdiff_t stride)
+{
+    for (ptrdiff_t y = 0; y + CELL <= n; y += CELL, cells += stride) {
+        for (ptrdiff_t i = 0; i < CELL; i += 4)
+            add_four(grey[y + i], grey[y + i + 1], grey[y + i + 2], grey[y + i + 3], s->column, w,
+                     i == 0);
+        for (ptrdiff_t k = 0; k < w / CELL; k++) {
+            int total = CELL * CELL / 2;
+            for (ptrdiff_t i = 0; i < CELL; i++)
+                total += s->column[CELL * k + i];
+            cells[k] = (uint8_t)(total / (CELL * CELL));
+        }
+    }
+}
+
+static void walk_panel(const uint8_t *pixels, ptrdiff_t width, ptrdiff_t height, int bytes,
+                       ptrdiff_t x0, Scratch *s, Sums *sums, uint8_t *cells)
+{
+    ptrdiff_t w = width - x0 < PANEL ? width - x0 : PANEL;
+    ptrdiff_t before = x0 > 0, after = x0 + w < width; /* neighbours the Laplacian needs */
+    for (ptrdiff_t y0 = 0; y0 < height; y0 += TILE) {
+        ptrdiff_t n = height - y0 < TILE ? height - y0 : TILE, all = before + w + after;
+        const uint8_t *rows[TILE], *grey[TILE];
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const uint8_t *from = pixels + ((y0 + i) * width + x0 - before) * bytes;
+            if (bytes == 3) {
+                for (ptrdiff_t x = 0; x < all; x++)
+                    memcpy(s->rgbx[i] + 4 * x, from + 3 * x, 3);
+                from = s->rgbx[i];
+            }
+            rows[i] = from + 4 * before;
+            add_histogram(rows[i], w, s->histogram);
+            to_grey(from, s->grey[i + 2] + 1 - before, all);
+            grey[i] = s->grey[i + 2] + 1;
+            add_moments(grey[i], w, sums);
+        }
+        ptrdiff_t first = x0 == 0, inner = w - first - !after;
+        for (ptrdiff_t i = y0 ? -1 : 1; i < n - 1 && inner > 0; i++) {
+            const uint8_t *row = s->grey[i + 2] + 1 + first;
+            add_laplacian(s->grey[i + 1] + 1 + first, row, s->grey[i + 3] + 1 + first, inner, sums);
+        }
+        add_tiles(grey, n, w, s, sums);
+        put_cells(grey, n, w, s, cells + y0 / CELL * (width / CELL) + x0 / CELL, width / CELL);
+        add_saturation(rows, n, w, s, sums);
+        if (n == TILE)
+            memcpy(s->grey[0], s->grey[TILE], 2 * sizeof s->grey[0]);
+    }
+}
+
+int picture_sums(const uint8_t *pixels, ptrdiff_t width, ptrdiff_t height, int bytes, Sums *sums,
+                 uint8_t *cells, uint32_t *histogram)
+{
+    Scratch *s = calloc(1, sizeof *s);
+    if (!s)
+        return 0;
+    memset(sums, 0, sizeof *sums);
+    for (ptrdiff_t x0 = 0; x0 < width; x0 += PANEL)
+        walk_panel(pixels, width, height, bytes, x0, s, sums, cells);
+    for (int i = 0; i < 3 * 256; i++)
+        histogram[i] = s->histogram[0][i / 256][i % 256] + s->histogram[1][i / 256][i % 256];
+    free(s);
+    return 1;
+}
