@@ -25,15 +25,18 @@ valid_images = 40
 positive_share = 0.5
 
 [tune]
-trials = 3
-steps = 24
+trials = 4
+steps = 36
 validations = 2
-valid_images = 16
-max_seconds = 75.0
+valid_images = 12
+max_seconds = 90.0
 architectures = ["Unet", "FPN"]
-crops = [128]
-learning_rate_low = 0.0005
-learning_rate_high = 0.002
+losses = ["bce_dice", "focal_dice"]
+crops = [96, 128]
+learning_rate_low = 0.0007
+learning_rate_high = 0.004
+positive_share_low = 0.4
+positive_share_high = 0.8
 """
 
 _NEW_SCENES = 40
