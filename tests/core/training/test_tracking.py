@@ -115,6 +115,10 @@ def test_a_training_can_be_read_back(tracked, gold, capfd):
     assert {"torch", "polars", "segmentation-models-pytorch"} <= software["packages"].keys()
     assert found.data.tags["split_hash"] == split_hash(gold)
     assert json.loads(found.data.tags["quality_criteria"])["min_width"] == 128
+    checks = json.loads((artifacts / "data_checks.json").read_text())
+    assert checks["gold_version"] == 1 and checks["totals"]["in_gold"] == 24
+    assert checks["criteria"]["min_width"] == 128
+    assert found.data.tags["data_checks"] == "passed" and found.data.tags["data_rejected"] == "0"
     kept = json.loads((artifacts / "curves" / "history.json").read_text())
     assert kept[1]["step"] == 100 and kept[0]["valid_empty_false_positive_rate"] is None
 
@@ -151,6 +155,7 @@ def test_runs_can_be_nested_without_an_active_run(tracked, gold):
         assert mlflow.active_run() is None
     tags = client(tracked).get_run(child.run_id).data.tags
     assert tags["mlflow.parentRunId"] == parent.run_id
+    assert "data_checks" not in tags  # its parent has them
 
 
 def test_a_store_out_of_reach_is_named(gold, tmp_path):
