@@ -26,6 +26,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,7 @@ from boatseg_core.lake import TABLES, Lake
 
 PEERS = ("petastorm", "deltatorch", "litdata", "streaming", "webdataset", "datasets")
 OURS = {"ours": "first", "limit": "limit", "cached": "cached", "reading": "reading"}
-IMAGES, QUICK = 2000, 200
+IMAGES, QUICK = 2000, 96
 SIDE, BOAT_SHARE, SEED = 768, 0.22, 2018
 PER_BATCH = 1000
 CACHED_SIZE = 256
@@ -77,34 +79,37 @@ def main() -> None:
         path = ROOT / "benchmarks" / "peers" / script
         where = ["--work", data / "work" / script.removesuffix("_loader.py")]
         env = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-        return run_json(
-            [python, path, *words[:1], *common, *where, "--size", str(size), *words[1:]], env=env
-        )
+        return run_json([python, path, *words, *common, *where, "--size", str(size)], env=env)
 
     wanted = [name for name in (*OURS, *PEERS) if not options.only or name in options.only]
     cases: dict[str, Callable[[], Finished]] = {}
-    left_out: dict[str, str] = {}
+    found = {name: peer_python(name) for name in wanted if name in PEERS}
+    peers = {name: python for name, python in found.items() if python is not None}
+    left_out = {name: "not installed" for name in found if name not in peers}
+
+    def prepare(name: str) -> None:
+        done = data / "work" / name / ".prepared"
+        if done.exists():
+            return
+        say(f"preparing what {name} reads")
+        try:
+            start(name, peers[name], f"{name}_loader.py", "--do", "prepare")
+            done.touch()
+        except BenchmarkError as error:
+            say(f"!! {name} is LEFT OUT: {error}")
+            left_out[name] = str(error).strip().splitlines()[-1]
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(prepare, peers))
     for name in wanted:
         if name in OURS:
             executable = Path(sys.executable)
             cases[name] = partial(start, name, executable, "ours_loader.py", OURS[name])
-            continue
-        python = peer_python(name)
-        if python is None:
-            left_out[name] = "not installed"
-            continue
-        script = f"{name}_loader.py"
-        try:
-            if not (data / "work" / name / ".prepared").exists():
-                say(f"preparing what {name} reads")
-                start(name, python, script, "--prepare")
-                (data / "work" / name / ".prepared").touch()
-        except BenchmarkError as error:
-            say(f"!! {name} is LEFT OUT: {error}")
-            left_out[name] = str(error).strip().splitlines()[-1]
-            continue
-        cases[name] = quiet(partial(start, name, python, script))
-        cases[f"{name}/our decode"] = quiet(partial(start, name, python, script, "--ours"))
+        elif name not in left_out:
+            begin = partial(start, name, peers[name], f"{name}_loader.py", "--do")
+            # Starting processes is most of a quick run: there one does both.
+            both = options.quick and not options.repeat
+            cases |= variants(name, begin, ("theirs", "ours") if both else ())
     cases = {name: quiet(case) for name, case in cases.items()}
     size = warm([*data.glob("files/*"), *data.glob("lake/**/*.parquet")])
     say(f"{count} images, {size / 2e6:.0f} MB, load {os.getloadavg()[0]:.1f}")
@@ -112,6 +117,28 @@ def main() -> None:
     facts = {"images": count, "size": options.size, "batch": options.batch}
     facts |= {"threads": options.threads, "load": round(os.getloadavg()[0], 1)}
     report(summary(turns, count) | {"left_out": left_out} | facts, as_json=options.json)
+
+
+def variants(
+    name: str, begin: Callable[..., Finished], together: tuple[str, ...]
+) -> dict[str, Callable[[], Finished]]:
+    """A peer as its documentation has it, and with our decode calls.
+
+    Args:
+        name: Name of the peer.
+        begin: Starts a process that does what it is given.
+        together: What one process does; nothing for a process each.
+    """
+    done: dict[str, Finished] = {}
+
+    def turn(what: str) -> Finished:
+        if what not in done:
+            finished = begin(*(together or (what,)))
+            for each, result in finished.result.items():
+                done[each] = replace(finished, result=result)
+        return done.pop(what)
+
+    return {name: partial(turn, "theirs"), f"{name}/our decode": partial(turn, "ours")}
 
 
 def quiet(case: Callable[[], Finished]) -> Callable[[], Finished]:

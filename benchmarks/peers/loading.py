@@ -12,7 +12,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ class Job:
         files: Folder of ``00000.jpg`` and ``00000.png``, one pair an image.
         gold: Folder of the Delta table with the same images.
         work: Folder for what the loader wants them turned into.
-        prepare: Turn them into that, and do not load.
-        ours: Decode with boatseg's calls, not as the loader's documentation does.
+        do: What to do, one after the other: ``prepare`` (turn them into that), ``theirs`` (load,
+            decoding as the loader's documentation does), ``ours`` (load, with boatseg's calls).
         size: Side wanted, in pixels.
         batch: Images in a batch.
         workers: Threads or processes.
@@ -44,11 +45,15 @@ class Job:
     files: Path
     gold: Path
     work: Path
-    prepare: bool
-    ours: bool
+    do: list[str]
     size: int
     batch: int
     workers: int
+
+    @property
+    def ours(self) -> bool:
+        """Whether to decode with boatseg's calls."""
+        return self.do == ["ours"]
 
     def pairs(self) -> Iterator[tuple[int, bytes, bytes]]:
         """Number, JPEG and PNG of every image."""
@@ -87,8 +92,7 @@ def job() -> Job:
     parser = argparse.ArgumentParser()
     for name in ("files", "gold", "work"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("prepare", "ours"):
-        parser.add_argument(f"--{name}", action="store_true")
+    parser.add_argument("--do", nargs="+", choices=("prepare", "theirs", "ours"), default=["ours"])
     for name in ("size", "batch", "workers"):
         parser.add_argument(f"--{name}", type=int, required=True)
     options = vars(parser.parse_args())
@@ -97,7 +101,7 @@ def job() -> Job:
 
 
 def run(job: Job, prepare: Callable[[Job], None], load: Callable[[Job], Iterable[Batch]]) -> None:
-    """Prepare, or time an epoch; print the result as one JSON line.
+    """Prepare, or time an epoch; print the results by what was done as one JSON line.
 
     Args:
         job: What to do.
@@ -105,11 +109,14 @@ def run(job: Job, prepare: Callable[[Job], None], load: Callable[[Job], Iterable
         load: Opens the loader: from here to the end of the epoch counts.
     """
     torch.set_num_threads(1)
-    if job.prepare:
-        prepare(job)
-        print(json.dumps({"prepared": True}), flush=True)
-        return
-    print(json.dumps(timed(lambda: load(job))), flush=True)
+    results: dict[str, Any] = {}
+    for what in job.do:
+        if what == "prepare":
+            prepare(job)
+            results[what] = {}
+        else:
+            results[what] = timed(partial(load, replace(job, do=[what])))
+    print(json.dumps(results), flush=True)
 
 
 def timed(load: Callable[[], Iterable[Batch]]) -> dict[str, Any]:
