@@ -164,8 +164,14 @@ class LocalFiles:
     @contextmanager
     def _lock_file(self) -> Iterator[int]:
         """The lock's file; what is locked is free again when it is closed, however that happens."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.root / LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.root / LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise LakeError(
+                f"the lake {self.root} cannot be written to: {error.strerror}; make room, make it "
+                "writable, or connect its disk"
+            ) from error
         try:
             yield lock
         finally:
