@@ -53,6 +53,9 @@ VARIANTS = {
     "compiled": ["--compile"],
     "compiled_bf16": ["--compile", "--bf16"],
 }
+# The C library gives the memory of a step back and has it cleared anew, or not, depending on what
+# else lies in the heap: a fifth of a step either way, which would decide everything here.
+KEEP = {"MALLOC_TRIM_THRESHOLD_": str(2**33), "MALLOC_MMAP_THRESHOLD_": str(2**33)}
 IMAGES, QUICK_IMAGES = 400, 64
 STEPS, QUICK_STEPS = 40, 5
 WARM, QUICK_WARM = 8, 2
@@ -76,7 +79,7 @@ def main() -> None:
     make(data, images)
     device = options.device if options.device != "auto" else _device()
     steps = options.steps or (QUICK_STEPS if options.quick else STEPS)
-    threads = {"OMP_NUM_THREADS": str(options.threads)} if options.threads else {}
+    env = dict(KEEP) | ({"OMP_NUM_THREADS": str(options.threads)} if options.threads else {})
 
     def start(name: str, *more: str) -> Finished:
         script = ROOT / "benchmarks" / "peers" / "training_contestants.py"
@@ -91,7 +94,7 @@ def main() -> None:
             "--augment": options.augment,
         }
         flat = [str(word) for pair in words.items() for word in pair]
-        return run_json([sys.executable, script, name, *flat, *more], env=threads)
+        return run_json([sys.executable, script, name, *flat, *more], env=env)
 
     cases: dict[str, Callable[[], Finished]]
     if options.variants:
