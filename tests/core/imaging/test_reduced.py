@@ -210,7 +210,7 @@ def test_five_thousand_damaged_jpegs_get_the_same_verdict_every_way() -> None:
     assert found["differing"] == []
     # What the walker takes, the library decodes, to the same pixels.
     assert set(found["walks"]) <= {"left", "same"}
-    assert found["walks"].get("same", 0) > 200 * NATIVE
+    assert found["walks"].get("same", 0) >= 200 * NATIVE
     assert found["peak_mib"] < 300
 
 
