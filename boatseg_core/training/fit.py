@@ -98,6 +98,7 @@ def train(
         gold,
         **_bounds(settings),
         usual_area=settings.predict.min_area,
+        cautious=chosen.cautious,
         limit=chosen.valid_images,
         threads=chosen.threads,
     )

@@ -78,6 +78,7 @@ def choose_operating_point(
     min_areas: Sequence[int] = MIN_AREAS,
     necks: Sequence[float] = NECKS,
     usual_area: int = 30,
+    cautious: bool = False,
     limit: int = 0,
     threads: int = 0,
 ) -> OperatingPoint:
@@ -96,11 +97,14 @@ def choose_operating_point(
         min_areas: Smallest areas to try, in pixels.
         necks: Values of ``split_neck`` to try.
         usual_area: Sieve to keep to where the images do not say which is better.
+        cautious: Of the points that are not worse than the best by more than a standard error take
+            the one with the fewest false alarms.
         limit: Most images; 0 for all.
         threads: Decoding threads; 0 for one per core.
     """
     areas = sorted(set(min_areas))
     table = {(threshold, area): IouAccumulator() for threshold in THRESHOLDS for area in areas}
+    single: dict[tuple[float, int], list[tuple[int, int, int]]] = {point: [] for point in table}
     truth, remembered, plain, images = TrueObjects(gold, "valid"), [], 0, 0
     for sample in gold.samples("valid", limit=limit, threads=threads):
         logits = predictor.logits(sample.image)
@@ -111,15 +115,21 @@ def choose_operating_point(
                 kept = size >= area
                 right, found = int(both[kept].sum()), int(size[kept].sum())
                 table[threshold, area].update_counts([right], [found - right], [true - right])
+                single[threshold, area].append((right, found - right, true - right))
         if above(logits, THRESHOLDS[0]).any():
             remembered.append(_Remembered.of(logits, truth.layers(sample)))
         else:
             plain += not sample.mask.any()  # F2 of 1, whatever is cut; else it is 0
         images += 1
     metrics = {point: accumulator.compute() for point, accumulator in table.items()}
-    threshold, area = max(
-        metrics,
-        key=lambda point: (selection_score(metrics[point]), point[0], -abs(point[1] - usual_area)),
+    order = {
+        point: (selection_score(metrics[point]), point[0], -abs(point[1] - usual_area))
+        for point in metrics
+    }
+    best = max(order, key=order.__getitem__)
+    near = [point for point in order if point == best or _as_good(single[point], single[best])]
+    threshold, area = (
+        max(near, key=lambda p: (-_alarms(single[p]), *order[p])) if cautious else best
     )
     again = {
         neck: [one.predict(threshold, area, neck) for one in remembered] for neck in sorted(necks)
@@ -140,6 +150,35 @@ def choose_operating_point(
             np.concatenate([np.zeros(0), *(o.predicted > 0.5 for _, o in again[chosen])]),
         ),
     )
+
+
+def _alarms(counts: list[tuple[int, int, int]]) -> int:
+    """Images without objects in which something was found."""
+    return sum(extra > 0 and both + missed == 0 for both, extra, missed in counts)
+
+
+def _as_good(one: list[tuple[int, int, int]], best: list[tuple[int, int, int]]) -> bool:
+    """Whether a selection score is not below the best by more than a standard error.
+
+    That of the difference on the same images, by the influence of each on the score (the delta
+    method): an image with objects moves their mean IoU, an empty one the rate of false alarms.
+    """
+    scores, parts = [], []
+    for counts in (one, best):
+        both, extra, missed = np.array(counts, dtype=np.float64).reshape(-1, 3).T
+        boats = both + missed > 0
+        if not boats.any():
+            return False
+        iou = both[boats] / (both + extra + missed)[boats]
+        alarms = (extra > 0)[~boats]
+        rate = float(alarms.mean()) if alarms.size else 0.0
+        scores.append(iou.mean() * (1 - rate / 2))
+        part = np.empty(len(boats))
+        part[boats] = (iou - iou.mean()) * (1 - rate / 2) / len(iou)
+        part[~boats] = -(alarms - rate) * iou.mean() / 2 / max(alarms.size, 1)
+        parts.append(part)
+    error = float(np.sqrt(((parts[0] - parts[1]) ** 2).sum()))
+    return bool(scores[0] >= scores[1] - error)
 
 
 def _least(by_neck: dict[float, npt.NDArray[np.float64]], images: int) -> float:

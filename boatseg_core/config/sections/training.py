@@ -54,6 +54,12 @@ class Train(Section):
         "The training stops after so many without a better score; 0 never stops early.",
         ge=0,
     )
+    cautious: bool = setting(
+        False,
+        "",
+        "Of the thresholds and sieves that validation cannot tell from the best, take that with "
+        "the fewest false alarms.",
+    )
     compile: bool = setting(
         False,
         "",

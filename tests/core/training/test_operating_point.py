@@ -12,6 +12,8 @@ from boatseg_core.training.operating_point import (
     MIN_AREAS,
     NECKS,
     THRESHOLDS,
+    _alarms,
+    _as_good,
     _least,
     choose_operating_point,
 )
@@ -170,3 +172,40 @@ def test_regions_below_the_smallest_area_are_not_false_alarms(gold):
     assert found["boat_iou"] == 0
     assert found["empty_false_positive_rate"] == 0
     assert found["f2"] == found["floor_f2"]
+
+
+def counted(ious: list[float], alarms: list[int]) -> list[tuple[int, int, int]]:
+    """Images with objects of 1,000 pixels, of which a part is found; then empty images."""
+    boats = [(round(1000 * iou), 0, 1000 - round(1000 * iou)) for iou in ious]
+    return boats + [(0, extra, 0) for extra in alarms]
+
+
+def test_a_point_is_as_good_unless_it_is_worse_by_more_than_chance():
+    rng = np.random.default_rng(4)
+    ious = rng.uniform(0.4, 0.9, 60)
+    best = counted(list(ious), [0] * 30 + [9] * 10)
+    assert _as_good(best, best)
+    # Always a little worse is worse; now better, now worse is not.
+    assert not _as_good(counted(list(ious - 0.01), [0] * 30 + [9] * 10), best)
+    noise = rng.normal(0, 0.05, 60)
+    noise += -0.002 - noise.mean()
+    assert _as_good(counted(list(ious + noise), [0] * 30 + [9] * 10), best)
+    # Fewer false alarms make up for a loss of IoU, more of them do not.
+    fewer, more = [0] * 38 + [9] * 2, [0] * 10 + [9] * 30
+    assert _as_good(counted(list(ious - 0.03), fewer), best)
+    assert not _as_good(counted(list(ious), more), best)
+    assert (_alarms(best), _alarms(counted(list(ious), fewer))) == (10, 2)
+    assert not _as_good(counted([], [0]), best)
+
+
+def test_a_cautious_choice_raises_no_more_false_alarms(gold):
+    plain = choose_operating_point(Brightness(), gold)
+    careful = choose_operating_point(Brightness(), gold, cautious=True)
+    assert plain.table == careful.table
+
+    def rates(point):
+        found = point.table[point.threshold, point.min_area]
+        return found["empty_false_positive_rate"], found["boat_iou"]
+
+    assert rates(careful)[0] <= rates(plain)[0]
+    assert rates(careful)[1] > 0
