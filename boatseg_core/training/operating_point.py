@@ -110,7 +110,7 @@ def choose_operating_point(
         logits = predictor.logits(sample.image)
         for threshold in THRESHOLDS:
             size, both = _pixels(find(above(logits, threshold)), sample.mask)
-            true = np.count_nonzero(sample.mask)
+            true = int(np.count_nonzero(sample.mask))
             for area in areas:
                 kept = size >= area
                 right, found = int(both[kept].sum()), int(size[kept].sum())
