@@ -64,18 +64,18 @@ def _race(axes: Axes, played: dict[str, list[Replayed]], curves: list[Curve]) ->
     for pruner, runs in played.items():
         colour, label = _LOOKS[pruner]
         spent = round(statistics.mean(run.steps for run in runs))
-        x = list(range(0, spent + 1, max(1, full // 8)))
+        x = list(range(0, whole + 1, max(1, full // 8)))
         mean = mean_path(runs, whole)
         axes.plot([s / full for s in x], [mean[s] for s in x], color=colour, lw=1.8, label=label)
-        axes.plot(spent / full, mean[whole], "o", color=colour, ms=4)
+        axes.plot(spent / full, mean[spent], "o", color=colour, ms=5, zorder=4)
         quarters = [_quarters([best_at(run, s) for run in runs]) for s in x]
         low, high = zip(*quarters, strict=True)
-        axes.fill_between([s / full for s in x], low, high, color=colour, alpha=0.12, linewidth=0)
+        axes.fill_between([s / full for s in x], low, high, color=colour, alpha=0.1, linewidth=0)
     axes.legend(fontsize=8, frameon=False, loc="lower right")
     _title(
         axes,
         f"Best value found: mean and quartiles of {len(played['none'])} orders",
-        f"compute spent, in trainings of {full} steps (dot: all {len(curves)} trials done)",
+        f"compute spent, in trainings of {full} steps (dot: all {len(curves)} done)",
     )
 
 

@@ -84,5 +84,9 @@ def pruner(settings: Settings, base: Train) -> optuna.pruners.BasePruner:
             min_resource=1, max_resource=base.validations, reduction_factor=2
         )
     return optuna.pruners.MedianPruner(
-        n_startup_trials=min(_MOST_UNPRUNED, max(2, settings.tune.trials // 4))
+        n_startup_trials=min(_MOST_UNPRUNED, max(2, settings.tune.trials // 4)),
+        # While the learning rate still rises, a fifth of a training, a value says little: at equal
+        # compute, judging from the first of six validations on found less than not pruning at all
+        # (benchmarks/tuning.py). Validations count from 1, and those below this are not judged.
+        n_warmup_steps=base.validations // 4 + 1,
     )
