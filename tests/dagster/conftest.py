@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from boatseg_core.config import Settings, load_settings
 from boatseg_core.lake import Lake
@@ -40,5 +41,10 @@ def boatseg(home: Path) -> Boatseg:
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    # An instance that is entered twice (a sensor's context enters it again) leaves itself behind as
+    # the current one, and whoever loads definitions after it was collected fails.
+    with (
+        set_defs_state_storage(None),
+        dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance,
+    ):
         yield instance
