@@ -114,12 +114,14 @@ def retry(as_json: bool, **chosen: Any) -> None:
     A file is read again with its whole batch, and the batch is brought up to gold. A file that was
     repaired in place is a new file: boatseg ingest takes it.
     """
+    from boatseg_core.dataset.gate import BrokenBatch, in_one
     from boatseg_core.ingest.quarantine import refused
     from boatseg_core.ingest.quarantine import retry as read_again
 
     settings = current_settings()
     lake = filled_lake(settings)
     rows = refused(lake, **chosen)
+    broken: dict[str, str] = {}
     with screen.progress() as bar:
         task = bar.add_task("reading", total=rows["batch_id"].n_unique())
         done = read_again(
@@ -128,20 +130,18 @@ def retry(as_json: bool, **chosen: Any) -> None:
         # Where no file was let in, gold is what it was.
         for batch in sorted({e.batch_id for e in done if e.read and e.reason is None}):
             bar.update(task, description=f"{batch} to gold")
-            _finish(lake, batch, settings)
+            try:
+                _finish(lake, batch, settings)
+            except BrokenBatch as error:  # the others go on
+                broken[batch] = str(error)
     if as_json:
         click.echo(json.dumps([vars(entry) for entry in done], indent=2))
-        return
-    if not done:
+    elif done:
+        _say(done)
+    else:
         screen.note(_none(chosen))
-        return
-    screen.print_table(
-        ("path", "refused as", "now", ""),
-        [(e.path, e.reason_before, _now(e), e.message.removeprefix(f"{e.path}: ")) for e in done],
-        fold=("path", ""),
-    )
-    counts = Counter(map(_now, done))
-    screen.note(f"{screen.counted(len(done), 'file')}: {screen.listed(dict(counts))}")
+    if broken:
+        raise in_one(broken)
 
 
 @quarantine.command()
@@ -190,6 +190,16 @@ def _finish(lake: Lake, batch: str, settings: Settings) -> None:
     group_batch(lake, batch, settings)
     check_batch(lake, batch, settings)
     build_gold(lake, batch)
+
+
+def _say(done: list[Retried]) -> None:
+    screen.print_table(
+        ("path", "refused as", "now", ""),
+        [(e.path, e.reason_before, _now(e), e.message.removeprefix(f"{e.path}: ")) for e in done],
+        fold=("path", ""),
+    )
+    counts = Counter(map(_now, done))
+    screen.note(f"{screen.counted(len(done), 'file')}: {screen.listed(dict(counts))}")
 
 
 def _now(entry: Retried) -> str:

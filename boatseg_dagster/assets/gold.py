@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from boatseg_core.dataset.gate import check_batch
 from boatseg_core.dataset.gold import build_gold
 from boatseg_core.gallery.batches import write_batch_page
 from boatseg_core.gallery.sheets import masks_sheet
@@ -22,6 +23,8 @@ from boatseg_dagster.resources import Boatseg
 def gold_dataset(context: dg.AssetExecutionContext, boatseg: Boatseg) -> dg.MaterializeResult[Any]:
     """Image and mask side by side, for labelled images that passed quality, with their split."""
     batch, lake, settings = context.partition_key, boatseg.lake(), boatseg.settings()
+    # The checks that block run beside the assets they are of: not with new labels, or gold alone.
+    check_batch(lake, batch, settings)
     upstream = ("raw_images", "image_quality", "rasterized_masks", "image_groups")
     versions = pinned(context, *upstream)
     # A run that only judged again: where the same images pass, gold is what it was.

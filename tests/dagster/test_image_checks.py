@@ -118,6 +118,11 @@ def test_a_batch_mostly_rejected_is_broken_until_somebody_looked(
     assert values(rejected)["rejected_share"] == pytest.approx(20 / 32)
     assert f"boatseg quarantine list --batch {batch}" in str(rejected.description)
     assert lake.counts("gold_dataset").get(batch, 0) == 0  # nothing of it is trained on
+    # Nor with new labels, whose job has no check of images.
+    label(settings, *(f"a-{i:03}.jpg" for i in range(12)), file="new.csv")
+    assert instance_run.execute_in_process(instance=instance).success
+    success, _ = run(instance, boatseg, batch, "rebuild_labels")
+    assert not success and lake.counts("gold_dataset").get(batch, 0) == 0
 
     toml = settings.paths.root / "boatseg.toml"
     toml.write_text(toml.read_text() + "\n[quality]\nbroken_pass_rate = 0.2\n")

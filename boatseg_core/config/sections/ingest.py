@@ -138,7 +138,7 @@ class Quality(Section):
     broken_pass_rate: float = setting(
         0.5,
         "share",
-        "A batch with a lower pass rate is broken: its run in Dagster stops before gold.",
+        "A batch with a lower pass rate is broken and stays out of gold.",
         ge=0,
         le=1,
     )

@@ -71,6 +71,29 @@ def test_a_raised_bound_brings_a_file_to_gold(boatseg, home: Path) -> None:
     }
 
 
+def test_a_broken_batch_stops_no_other_one(
+    boatseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOATSEG_SEAL__MAX_FILES", "3")
+    monkeypatch.setenv("BOATSEG_HISTORY__MIN_IMAGES", "2")
+    images = tmp_path / "home" / "landing" / "images"
+    for name in ("a-bad.jpg", "a-worse.jpg"):
+        drop(images, name, b"no picture")
+    for name in ("a-big.png", "b-big.png"):
+        drop(images, name, encoded(texture(ord(name[0]), 600, 600), "PNG"))
+    drop(images.parent, "labels.csv", b"ImageId,EncodedPixels\na-big.png,\nb-big.png,\n")
+    with monkeypatch.context() as patch:
+        patch.setenv("BOATSEG_DECODE__MAX_PIXELS", "100000")
+        boatseg("ingest")
+
+    again = boatseg("quarantine", "retry", "--reason", "too_many_pixels", "--json")
+
+    assert again.exit_code == 1 and "is broken and was not joined to gold" in again.stderr
+    assert [row["reason"] for row in json.loads(again.stdout)] == [None, None]
+    gold = Lake(str(tmp_path / "home" / "lake")).read("gold_dataset")
+    assert gold["image_id"].to_list() == ["b-big.png"]
+
+
 def test_an_export_is_made_once(boatseg, home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "for the camera's maker"
 
