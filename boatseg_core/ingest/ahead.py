@@ -28,7 +28,7 @@ _FILES = 256
 _BYTES = 64 * 2**20
 
 
-@dataclass
+@dataclass(eq=False)
 class _Batch:
     """A batch of which files are being read.
 
@@ -37,6 +37,7 @@ class _Batch:
         left: What is still to be asked for; ``None`` when nothing is.
         waiting: Size and outcome of files asked for, in order.
         error: Why no more of it can be read.
+        taken: Whether somebody has begun to use it.
     """
 
     batch_id: str
@@ -44,6 +45,7 @@ class _Batch:
     left: Iterator[tuple[Row, Source, Fetch]] | None = None
     waiting: deque[tuple[int, Future[Outcome]]] = field(default_factory=deque)
     error: Exception | None = None
+    taken: bool = False
 
 
 class Reading:
@@ -87,6 +89,8 @@ class Reading:
     def take(self, batch_id: str) -> tuple[pl.DataFrame, Iterator[Outcome]]:
         """Take a batch; those announced before it that were not taken are dropped.
 
+        One that is taken again is read again from its first file, however far it was used before.
+
         Returns:
             Its rows of the ledger, and what became of each file, in the order in which the sources
             read them. Iterating raises InputError when a source cannot be reached.
@@ -94,7 +98,7 @@ class Reading:
         Raises:
             InputError: The ledger has no such batch, or its landing folder cannot be read.
         """
-        while self._begun and self._begun[0].batch_id != batch_id:
+        while self._begun and (self._begun[0].taken or self._begun[0].batch_id != batch_id):
             self._drop(self._begun[0])
         if not self._begun:
             if batch_id in self._to_come:
@@ -103,6 +107,7 @@ class Reading:
                 self._to_come.popleft()
             self._begin(batch_id)
         batch = self._begun[0]
+        batch.taken = True
         if batch.error is not None and not batch.waiting:
             self._drop(batch)
             raise batch.error

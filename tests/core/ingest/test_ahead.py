@@ -169,6 +169,18 @@ def test_batches_may_be_passed_over_taken_twice_and_taken_unannounced(
     assert sorted(lake.counts("raw_images")) == batches[1:]
 
 
+def test_a_batch_that_was_used_in_part_is_read_again_from_its_first_file(
+    lake: Lake, settings: Settings, batches: list[str]
+) -> None:
+    with Reading(lake, settings, batches) as reading:
+        _, outcomes = reading.take(batches[0])
+        next(outcomes)
+        assert ingest_batch(lake, batches[0], settings, reading=reading).images == PER_BATCH
+        assert list(outcomes) == []  # of the first time; and that ends nothing of the next batch
+        assert ingest_batch(lake, batches[1], settings, reading=reading).images == PER_BATCH
+    assert completeness(lake, batches[0]).problems == []
+
+
 def test_a_folder_that_goes_away_between_two_batches_loses_nothing(
     lake: Lake, settings: Settings, batches: list[str], tmp_path: Path
 ) -> None:
