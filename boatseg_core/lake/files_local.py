@@ -23,7 +23,8 @@ LOCK = "_lock"
 
 _PATIENCE = 30.0  # s that a repair waits for the commits of others
 _POLL = 0.02  # s
-_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+# EBADF: NFS locks nothing alone that was opened to be read.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
 _START_WRITING = 2  # SYNC_FILE_RANGE_WRITE of <fcntl.h>
 
 
@@ -166,7 +167,7 @@ class LocalFiles:
         """The lock's file; what is locked is free again when it is closed, however that happens."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.root / LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            lock = self._open_lock(os.O_RDWR)
         except OSError as error:
             raise LakeError(
                 f"the lake {self.root} cannot be written to: {error.strerror}; make room, make it "
@@ -175,7 +176,18 @@ class LocalFiles:
         try:
             yield lock
         finally:
+            # Said, for a process that was forked meanwhile has the file open, too.
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_UN)
             os.close(lock)
+
+    def _open_lock(self, mode: int) -> int:
+        try:
+            return os.open(self.root / LOCK, mode | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except PermissionError:
+            if mode == os.O_RDONLY:
+                raise
+            return self._open_lock(os.O_RDONLY)  # somebody else's file; only NFS minds
 
     def sync(self, paths: Sequence[str]) -> None:
         """Wait until files and the folders they are in are on the disk."""

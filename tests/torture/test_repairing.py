@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,58 @@ def test_a_file_system_without_locks_is_written_to_all_the_same(
     assert lake.append("files", row) == 1
     with lake.files.alone() as locked:
         assert not locked
+
+
+def test_a_file_opened_to_be_read_cannot_be_locked_alone_on_nfs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def emulated(lock: int, how: int) -> None:
+        mode = fcntl.fcntl(lock, fcntl.F_GETFL) & os.O_ACCMODE
+        if how & fcntl.LOCK_EX and mode == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", emulated)
+    lake = Lake(str(tmp_path))
+    lake.create("files")
+    with lake.files.alone() as locked:
+        assert locked
+    opened = os.open
+
+    def of_somebody_else(path: object, flags: int, *mode: int) -> int:
+        if Path(str(path)).name == files_local.LOCK and flags & os.O_ACCMODE != os.O_RDONLY:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, flags, *mode)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(os, "open", of_somebody_else)
+    with lake.files.alone() as locked:
+        assert not locked
+    with lake.files.committing():
+        pass
+
+
+def test_a_process_forked_during_a_commit_does_not_keep_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files_local, "_PATIENCE", 0.1)
+    kept: list[int] = []
+    flock = fcntl.flock
+
+    def forking(lock: int, how: int) -> None:
+        flock(lock, how)
+        if how == fcntl.LOCK_SH:
+            kept.append(os.dup(lock))  # what a child has: the same open file
+
+    monkeypatch.setattr(fcntl, "flock", forking)
+    one, other = Lake(str(tmp_path)), Lake(str(tmp_path))
+    with one.files.committing():
+        pass
+    with other.files.alone() as locked:
+        assert locked
+    for lock in kept:
+        os.close(lock)
 
 
 def test_what_is_over_by_the_time_of_the_repair_is_left_alone(tmp_path: Path) -> None:
