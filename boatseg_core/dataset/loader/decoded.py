@@ -41,7 +41,7 @@ class Decoded:
 
     Args:
         folder: Folder of all such stores; created.
-        facts: What the pixels follow from: lake, version, split.
+        facts: What the pixels follow from: lake, data files, split.
         rows: Rows of the split.
         shapes: Shape of the image and of the mask; empty for one that is not kept.
         bound: Most bytes of all stores together. The first rows of a split that does not fit are

@@ -29,11 +29,16 @@ _LENGTH: Final = struct.Struct("<I")
 
 
 class File:
-    """A file open for reading, closed when nobody has it any more."""
+    """A file open for reading, closed when nobody has it any more.
+
+    Attributes:
+        size: Its size in bytes.
+    """
 
     def __init__(self, path: str) -> None:
         self._handle = -1
         self._handle = os.open(path, os.O_RDONLY)
+        self.size = os.fstat(self._handle).st_size
 
     def __del__(self) -> None:
         if self._handle >= 0:
@@ -91,6 +96,8 @@ def spans(file: File, metadata: Any, group: int, column: str) -> npt.NDArray[np.
     ):
         return None
     at, end = chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size
+    if not 0 < at <= end <= file.size:
+        return None  # a damaged footer: Arrow says what is wrong
     file.will_need(at, end - at)
     found: list[tuple[int, int]] = []
     try:
@@ -114,12 +121,13 @@ def _page(file: File, at: int, end: int, found: list[tuple[int, int]], *, nullab
         header, used = _struct(head, 0)
         size, values = header[3], header[5][1]
         plain = header[1] == _DATA_PAGE and header[2] == size and header[5][2] == _PLAIN
+        fits = 0 <= size <= end - at - used and 0 < values <= size // 4 + 1
     except (IndexError, KeyError, TypeError):
         raise _OtherPage from None
-    stop: int = at + used + size
-    if not plain or not 0 <= size <= end - at - used or not 0 < values <= size // 4 + 1:
+    if not plain or not fits:
         raise _OtherPage
     at += used
+    stop: int = at + size
     if nullable:
         at = _present(file, at, stop, values)
     whole = file.read(at, stop - at) if stop - at < values * _SMALL else None

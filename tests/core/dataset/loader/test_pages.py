@@ -114,6 +114,27 @@ def test_damage_is_noticed_or_stays_inside_the_file(tmp_path: Path, largest: int
     assert noticed > 20
 
 
+def test_a_footer_that_points_beyond_the_file_is_left_to_arrow(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write(path, values(20, 40_000))
+    footer = pq.read_metadata(path)
+    path.write_bytes(path.read_bytes()[:-200_000])
+    assert pages.spans(pages.File(str(path)), footer, 0, "blob") is None
+
+
+def test_a_page_header_with_text_for_its_size_is_left_to_arrow(tmp_path: Path) -> None:
+    path, column = tmp_path / "a.parquet", values(3, 100)
+    write(path, column, nullable=False)
+    footer = pq.read_metadata(path)
+    # type 0, and sizes that are texts; a data page header of 3 plain values
+    header = b"\x15\x00\x18\x01a\x18\x01a\x2c\x15\x06\x15\x00\x00\x00"
+    harmed = bytearray(path.read_bytes())
+    start = footer.row_group(0).column(1).data_page_offset
+    harmed[start : start + len(header)] = header
+    path.write_bytes(harmed)
+    assert pages.spans(pages.File(str(path)), footer, 0, "blob") is None
+
+
 def test_a_file_that_ends_early_is_said(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_bytes(bytes(100))
