@@ -69,7 +69,11 @@ def test_options_reach_the_training_and_its_end_is_told(boatseg, home: Path, ask
 
 def test_presets_are_listed_and_a_misspelt_one_is_named(boatseg, tmp_path: Path) -> None:
     assert "real-transfer" in boatseg("train", "--list-presets").stdout
-    assert [row["name"] for row in json.loads(boatseg("train", "--list-presets", "--json").stdout)]
+    rows = json.loads(boatseg("train", "--list-presets", "--json").stdout)
+    assert {row["name"]: row["scenes"] and row["scenes"]["count"] for row in rows} == {
+        "quick": None,
+        "real-transfer": 1500,
+    }
     result = boatseg("train", "--preset", "quik", "--home", tmp_path)
     assert result.exit_code == 2 and "did you mean quick" in result.stderr
 
@@ -140,7 +144,7 @@ def test_a_preset_of_scenes_trains_on_its_own_and_measures_on_pairs(
     assert "flat.jpg" in again.stdout and "false alarms" in again.stdout
 
 
-def test_what_cannot_be_measured_is_refused(boatseg, asked, tmp_path: Path, monkeypatch) -> None:
+def test_what_cannot_be_measured_is_refused(boatseg, home: Path, asked, tmp_path: Path) -> None:
     from boatseg_core.cli.train_scenes import pairs_gold
     from boatseg_core.config import load_settings
 
@@ -151,14 +155,27 @@ def test_what_cannot_be_measured_is_refused(boatseg, asked, tmp_path: Path, monk
 
     assert "is not a folder" in fails("--preset", "small", "--evaluate-on", tmp_path)
     assert "scenes of its own" in fails("--preset", "small", "--gold-version", 0)
+    assert "multiple of 32" in fails("--preset", "small", "--crop", 100)
     assert "nothing here yet" in fails("--home", tmp_path / "new")
-    assert not asked
     folder = pairs(tmp_path / "pairs")
+    (folder / "images" / ".DS_Store").write_bytes(b"of no interest")
+    labels = (folder / "masks.csv").rename(tmp_path / "masks.csv")
+    assert "only 0 of 6 pictures" in fails("--evaluate-on", folder, "--home", home)
+    assert not asked
+    labels.rename(folder / "masks.csv")
     (folder / "images" / "flat.jpg").write_bytes(b"no picture")
     settings = load_settings()
     with (
         pytest.raises(InputError, match=r"only 5 of 6 pictures .* can be used \(flat.jpg: "),
         pairs_gold(settings, folder),
+    ):
+        raise AssertionError
+    for path in (folder / "images").iterdir():
+        path.write_bytes(b"no picture")
+    judging = load_settings(history={"min_images": 2})  # so few make a broken batch, without gold
+    with (
+        pytest.raises(InputError, match=r"only 0 of 6 pictures .* can be used \([a-z0-9-]+.jpg: "),
+        pairs_gold(judging, folder),
     ):
         raise AssertionError
     assert not list(settings.paths.work.glob("pairs-*"))
