@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,10 +42,12 @@ def boatseg(home: Path) -> Boatseg:
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     (tmp_path / "dagster").mkdir()
-    # An instance that is entered twice (a sensor's context enters it again) leaves itself behind as
-    # the current one, and whoever loads definitions after it was collected fails.
+    # A sensor's or schedule's context enters the instance again. Where it is left to the garbage
+    # collector, it makes this instance the current one when it goes: long after the instance
+    # itself, and whoever loads definitions then fails. So they have to go first.
     with (
         set_defs_state_storage(None),
         dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance,
     ):
         yield instance
+        gc.collect()
