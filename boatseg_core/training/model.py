@@ -46,9 +46,11 @@ class Tally:
         """Everything added so far."""
         return {"counts": self._counts, "losses": self._losses}
 
-    def restore(self, state: dict[str, list[Tensor]]) -> None:
-        """Go on from :meth:`state`."""
-        self._counts, self._losses = list(state["counts"]), list(state["losses"])
+    def restore(self, state: dict[str, list[Tensor]], device: torch.device) -> None:
+        """Go on from :meth:`state`, whose tensors may be elsewhere, on a device."""
+        self._counts, self._losses = (
+            [tensor.to(device) for tensor in state[name]] for name in ("counts", "losses")
+        )
 
     def read(self) -> dict[str, float]:
         """Summarise what all ranks have added: the metrics of iou, and ``loss``.
@@ -118,7 +120,7 @@ class Segmenter(pl.LightningModule):
         if state["generator"] is not None:
             self._generator = torch.Generator(self.device)
             self._generator.set_state(state["generator"])
-        self.train_tally.restore(state["tally"])
+        self.train_tally.restore(state["tally"], self.device)
 
     def reset_train(self) -> None:
         """Start a new training tally."""

@@ -61,7 +61,8 @@ class Job:
 def run_rank(pipe: Connection, job: Job, rank: int, parent: int) -> None:
     """Train as one of the other ranks; the target of a spawned process.
 
-    Sends ``("ready",)``, and ``("failed", reason, sentence)`` before it fails.
+    Sends ``("ready",)``, and before it fails ``("failed", reason, sentence)``, or ``("broke", "",
+    sentence)`` where that may only be the echo of what another rank failed with.
 
     Args:
         pipe: To the first rank.
@@ -82,7 +83,7 @@ def run_rank(pipe: Connection, job: Job, rank: int, parent: int) -> None:
         os._exit(1)  # the first rank is told; a traceback beside its sentence would not help
     except Exception as error:
         sentence = f"process {rank + 1} of the training failed: {type(error).__name__}: {error}"
-        pipe.send(("failed", "", sentence))
+        pipe.send(("broke", "", sentence))
         raise
 
 

@@ -15,13 +15,13 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boatseg_core.errors import BoatsegError, ImageError, TrainingError
+from boatseg_core.errors import ImageError, TrainingError
 from boatseg_core.training.rank import Job, member, run_rank
 
 if TYPE_CHECKING:
@@ -137,18 +137,23 @@ def together(
         try:
             others.wait_until_ready()
             torch.set_num_threads(job.threads)
-            with member(job, 0):
-                yield job.chosen
+            with ExitStack() as stack:
+                try:
+                    stack.enter_context(member(job, 0))
+                    yield job.chosen
+                except RuntimeError as error:
+                    # A connection that broke has its reason at the other end. It is asked for as
+                    # long as we are in the group: those who merely wait for us say nothing.
+                    others.explain(error)
+                    raise
             others.finish()
-        except BoatsegError:
-            raise
-        except Exception as error:
-            # A connection that broke has its reason at the other end.
-            others.explain(error)
-            raise
         finally:
             torch.set_num_threads(before)
             others.close()
+
+
+class _Broke(TrainingError):
+    """A rank failed with what no user can act on: its own failure, or that of one it talks to."""
 
 
 class _Others:
@@ -199,15 +204,18 @@ class _Others:
                     self._hear(pipe)
 
     def explain(self, error: BaseException) -> None:
-        """Raise what a rank failed with, if one did."""
+        """Raise what a rank failed with, if one did; an echo only where nobody says more."""
         until = time.monotonic() + _LAST_WORDS
         pipes = {pipe: process for process, pipe in self._ranks}
+        echo: _Broke | None = None
         while pipes and (left := until - time.monotonic()) > 0:
             for pipe in wait_for(list(pipes), timeout=left):
                 assert isinstance(pipe, Connection)
                 process = pipes.pop(pipe)
                 try:
                     self._hear(pipe)
+                except _Broke as broke:
+                    echo = echo or broke
                 except EOFError:
                     process.join(_PATIENCE)
                     if process.exitcode:
@@ -215,6 +223,8 @@ class _Others:
                             f"a process of the training {_ending(process)}; with "
                             "train.devices set to 1 the training needs no other"
                         ) from error
+        if echo is not None:
+            raise echo from error
 
     def close(self) -> None:
         """End whatever still runs."""
@@ -236,6 +246,8 @@ class _Others:
         if kind == "ready":
             return True
         reason, sentence = told
+        if kind == "broke":
+            raise _Broke(sentence)
         raise ImageError(reason, sentence) if reason else TrainingError(sentence)
 
 

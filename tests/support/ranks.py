@@ -55,6 +55,23 @@ def unlucky(pipe: Connection, job: Job, rank: int, parent: int) -> None:
     os._exit(1)
 
 
+def echo(pipe: Connection, job: Job, rank: int, parent: int) -> None:
+    """Find that another rank is gone."""
+    pipe.send(("ready",))
+    pipe.send(("broke", "", f"process {rank + 1} of the training failed: RuntimeError: Connection"))
+    os._exit(1)
+
+
+def echo_and_failure(pipe: Connection, job: Job, rank: int, parent: int) -> None:
+    """Find that another rank is gone, or be that rank."""
+    if rank == 1:
+        echo(pipe, job, rank, parent)
+    pipe.send(("ready",))
+    time.sleep(0.5)
+    pipe.send(("failed", "truncated", "gold image scene-3.png: the file ends early"))
+    os._exit(1)
+
+
 def killed(pipe: Connection, job: Job, rank: int, parent: int) -> None:
     """Be killed in the middle, as by want of memory."""
     pipe.send(("ready",))

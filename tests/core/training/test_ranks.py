@@ -18,7 +18,7 @@ from boatseg_core.training import ranks
 from boatseg_core.training.callbacks import Judge
 from boatseg_core.training.data import _crops
 from boatseg_core.training.fit import fit, resolve
-from boatseg_core.training.model import Segmenter
+from boatseg_core.training.model import Segmenter, Tally
 from boatseg_core.training.run import train_and_register
 
 STEPS = 4
@@ -110,6 +110,7 @@ def test_an_interrupted_training_of_two_goes_on(gold, two, tmp_path):
         (support.unlucky, ImageError, r"scene-3\.png"),
         (support.killed, TrainingError, "a process of the training was killed, as happens when"),
         (support.stillborn, TrainingError, "process 2 of 2 of the training ended with code 3"),
+        (support.echo, TrainingError, "process 2 of the training failed: RuntimeError: Connection"),
     ],
 )
 def test_what_goes_wrong_elsewhere_is_said_here(
@@ -123,6 +124,27 @@ def test_what_goes_wrong_elsewhere_is_said_here(
     ):
         raise RuntimeError("Connection closed by peer")  # what gloo says of it
     assert not multiprocessing.active_children()
+
+
+def test_of_a_failure_and_its_echo_the_failure_is_said(gold, two, tmp_path, monkeypatch):
+    monkeypatch.setattr(ranks, "run_rank", support.echo_and_failure)
+    monkeypatch.setattr(ranks, "member", lambda job, rank: nullcontext())
+    with (
+        pytest.raises(ImageError, match=r"scene-3\.png"),
+        ranks.together(gold, two, resolve(two, {"devices": 3}), work=tmp_path, resume=False),
+    ):
+        raise RuntimeError("Connection closed by peer")
+
+
+def test_what_the_first_rank_fails_with_is_said_as_it_is(gold, two, tmp_path, monkeypatch):
+    monkeypatch.setattr(ranks, "_LAST_WORDS", 2.0)
+
+    def full(entry):
+        raise RuntimeError("file write failed")
+
+    with pytest.raises(RuntimeError, match="file write failed"):
+        fit(gold, two, resolve(two), work=tmp_path, on_epoch=full, progress=False)
+    assert not multiprocessing.active_children() and not torch.distributed.is_initialized()
 
 
 def test_what_ends_the_first_rank_ends_the_others(gold, two, tmp_path, monkeypatch):
@@ -155,7 +177,12 @@ def test_devices_that_are_not_there_are_refused(settings, monkeypatch):
         ranks.check_launch(resolve(settings))
 
 
-def test_a_mean_over_no_images_is_none():
-    from boatseg_core.training.model import Tally
+def test_what_was_counted_goes_on_where_the_network_is():
+    told = {"counts": [torch.zeros(2, 3, dtype=torch.int64)], "losses": [torch.zeros(())]}
+    tally = Tally()
+    tally.restore(told, torch.device("meta"))
+    assert {t.device.type for each in tally.state().values() for t in each} == {"meta"}
 
+
+def test_a_mean_over_no_images_is_none():
     assert math.isnan(Tally().read()["loss"])
