@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from boatseg_core.training.model import Segmenter
 
 
+# Where the errors of torch.compile are from.
+_COMPILERS = ("torch._dynamo", "torch._inductor")
+
 __all__ = ["Fitted", "check_splits", "epoch_lengths", "fit", "fit_rank", "resolve", "train"]
 
 
@@ -244,15 +247,22 @@ def fit_rank(
 def _run(trainer: pl.Trainer, segmenter: Segmenter, data: GoldModule, chosen: Train) -> None:
     """Train; where memory runs out, find out what would fit."""
     from boatseg_core.training.memory import advice, largest_batch, ran_out, release
+    from boatseg_core.training.network import first_line
     from boatseg_core.training.trainer import computes_in_bf16, interruptible
 
     try:
         with interruptible():
             trainer.fit(segmenter, datamodule=data)
     except Exception as error:
+        if chosen.compile and type(error).__module__.startswith(_COMPILERS):
+            raise TrainingError(
+                f"the network cannot be compiled here ({first_line(error)}): set train.compile to "
+                "false"
+            ) from error
         if not ran_out(error):
             raise
-        device = segmenter.device
+        # The module itself has been moved off its device by now.
+        device = trainer.strategy.root_device
         release(error)
         if segmenter.looks:
             height, width = segmenter.largest

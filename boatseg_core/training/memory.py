@@ -16,15 +16,21 @@ from torch import nn  # noqa: TID253
 
 from boatseg_core.config.sections import Train
 
-# The allocator of the CPU has no exception of its own.
-_CPU = ("can't allocate memory", "could not create a memory object", "bad_alloc")
+# The allocator of the CPU has no exception of its own, and CUDA's libraries have theirs.
+_SAID = (
+    "can't allocate memory",
+    "could not create a memory object",
+    "bad_alloc",
+    "_STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",
+)
 
 
 def ran_out(error: BaseException) -> bool:
     """Whether an error says that memory, of the device or of the machine, ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _CPU)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _SAID)
 
 
 def release(error: BaseException) -> None:
@@ -46,7 +52,7 @@ def largest_batch(
     """Find the largest number of crops, up to ``train.batch_size``, that a step has memory for.
 
     Args:
-        network: As it was trained; its gradients are dropped.
+        network: As it was trained, wherever it is now; its gradients are dropped.
         loss: Of logits and masks.
         train: Batch size and side of a crop.
         device: Where it was trained.
@@ -58,7 +64,7 @@ def largest_batch(
     network.zero_grad(set_to_none=True)
     try:
         # A copy, which no hooks of a trainer are attached to.
-        model = copy.deepcopy(network).train()
+        model = copy.deepcopy(network).to(device).train()
         # What the optimiser remembers of each weight, whether it had begun to or not.
         moments = [torch.zeros_like(p) for p in model.parameters() for _ in range(2)]
     except Exception as error:

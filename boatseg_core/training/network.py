@@ -123,17 +123,18 @@ def _explain(architecture: Any, train: Train, error: Exception) -> TrainingError
         else:
             return TrainingError(
                 f"the encoder {name} or its ImageNet weights could not be loaded "
-                f"({type(error).__name__}: {_first_line(error)}): connect to the model hub once, "
+                f"({type(error).__name__}: {first_line(error)}): connect to the model hub once, "
                 f"or set train.encoder to {LITE0}, whose weights are installed, or "
                 "train.pretrained to false"
             )
     return TrainingError(
-        f"{train.architecture} cannot be built on the encoder {name} ({_first_line(error)}): "
+        f"{train.architecture} cannot be built on the encoder {name} ({first_line(error)}): "
         "choose another train.architecture or train.encoder"
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, short enough for a sentence."""
     text = str(error).strip()
     return text.splitlines()[0][:200] if text else "no message"
 
@@ -146,6 +147,8 @@ def _check_sizes(network: nn.Module, train: Train) -> None:
     """
     import torch
 
+    from boatseg_core.training.memory import ran_out
+
     pair = f"{train.architecture} on the encoder {train.encoder}"
     buffers = [buffer.clone() for buffer in network.buffers()]
     mode, crop = network.training, train.crop
@@ -154,13 +157,18 @@ def _check_sizes(network: nn.Module, train: Train) -> None:
             network.train()(torch.zeros(min(2, train.batch_size), 3, crop, crop))
             network.eval()(torch.zeros(1, 3, crop + 32, crop + 64))
     except Exception as error:
+        if ran_out(error):
+            raise TrainingError(
+                f"memory ran out when {pair} looked at one or two pictures of {crop} px: lower "
+                "train.crop, or choose a smaller train.encoder or narrower train.decoder_channels"
+            ) from error
         if "more than 1 value per channel" in str(error):
             raise TrainingError(
                 f"{pair} cannot learn from batches of {train.batch_size} of {crop} px, which leave "
                 "its normalisation a single value: set train.batch_size to 2 or more"
             ) from error
         raise TrainingError(
-            f"{pair} does not take pictures of any size ({_first_line(error)}): choose another "
+            f"{pair} does not take pictures of any size ({first_line(error)}): choose another "
             "train.encoder"
         ) from error
     finally:

@@ -194,10 +194,12 @@ def run_trial(
 
 
 def _sentence(error: Exception, task: Task) -> str:
+    from boatseg_core.training.memory import ran_out
+
     if isinstance(error, BoatsegError):
         return str(error)
     first = (str(error).strip().splitlines() or ["no message"])[0]
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+    if ran_out(error):
         return (
             f"memory ran out with crops of {task.params.get('crop')} px: lower train.batch_size, "
             "tune.workers or the crops of tune.crops"

@@ -5,13 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch  # noqa: TID253
 from torch import nn  # noqa: TID253
 
+from boatseg_core.errors import TrainingError
+from boatseg_core.training import fit, memory
 from boatseg_core.training.fit import resolve
 from boatseg_core.training.memory import advice, largest_batch, ran_out
+from boatseg_core.training.network import _check_sizes
 
 CPU = torch.device("cpu")
 REFUSED = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
@@ -48,6 +52,7 @@ def mean(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         (5, MemoryError()),
         (11, RuntimeError(REFUSED)),
         (12, MemoryError()),
+        (3, RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")),
     ],
 )
 def test_the_largest_batch_that_fits_is_found_by_trying(settings, room, error):
@@ -96,3 +101,54 @@ def test_a_real_want_of_memory_is_put_into_a_sentence(gold, settings, tmp_path):
     assert said.startswith("memory ran out in a training step of 4096 crops of 64 px; tried just")
     fits = int(said.split("set train.batch_size to ")[1].split(",")[0])
     assert 1 <= fits < 4096
+
+
+def failing(error: Exception, device: str = "cpu") -> SimpleNamespace:
+    """A trainer whose training fails on a device."""
+
+    def train(*_: object, **__: object) -> None:
+        raise error
+
+    return SimpleNamespace(fit=train, strategy=SimpleNamespace(root_device=torch.device(device)))
+
+
+def test_it_is_tried_where_it_was_trained(settings, monkeypatch):
+    """Lightning has moved the module off its device when the error arrives."""
+    network = nn.Conv2d(3, 1, 1)
+    segmenter = SimpleNamespace(network=network, loss=mean, looks=False, device=CPU)
+    asked = []
+
+    def largest(*args: object, bf16: bool) -> int:
+        asked.append((*args, bf16))
+        return 3
+
+    monkeypatch.setattr(memory, "largest_batch", largest)
+    train = resolve(settings, {"batch_size": 12, "precision": "32"})
+    with pytest.raises(TrainingError, match=r"set train\.batch_size to 3"):
+        fit._run(failing(MemoryError(), "meta"), segmenter, None, train)
+    assert asked == [(network, mean, train, torch.device("meta"), False)]
+
+
+def test_the_network_is_moved_to_be_tried(settings, monkeypatch):
+    def tried(model: nn.Module, loss: object, crop: int, device: torch.device, *_: object) -> bool:
+        return {p.device for p in model.parameters()} == {device}
+
+    monkeypatch.setattr(memory, "_fits", tried)
+    train, network = resolve(settings, {"batch_size": 2, "crop": 32}), nn.Conv2d(3, 1, 1)
+    assert largest_batch(network, mean, train, torch.device("meta"), bf16=False) == 2
+    assert network.weight.device == CPU
+
+
+def test_a_network_that_cannot_be_compiled_says_so(settings):
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    segmenter = SimpleNamespace(looks=False)
+    train = resolve(settings, {"compile": True})
+    with pytest.raises(TrainingError, match=r"cannot be compiled here .*set train\.compile to f"):
+        fit._run(failing(InvalidCxxCompiler()), segmenter, None, train)
+
+
+def test_crops_beyond_all_memory_are_not_taken_for_an_encoder_that_does_not_fit(settings):
+    train = resolve(settings, {"batch_size": 2, "crop": 32})
+    with pytest.raises(TrainingError, match=r"memory ran out .* of 32 px: lower train\.crop"):
+        _check_sizes(Greedy(0, RuntimeError(REFUSED)), train)
