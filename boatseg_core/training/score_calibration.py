@@ -8,19 +8,16 @@ constant score rather than a confident one.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
 import numpy.typing as npt
 
-from boatseg_core.inference.calibration import ScoreCalibration, sigmoid
-
-Floats: TypeAlias = npt.NDArray[np.float64]
+from boatseg_core.inference.calibration import Floats, ScoreCalibration, sigmoid
 
 PRIOR = 1.0
 """Precision of the prior of the slope, for mean logits scaled to a deviation of 1."""
 
 _STEPS = 100  # Newton's method takes about six
+_FINEST = 0.05  # logits are remembered to within 0.04: what differs by less is rounding
 
 
 def fit_scores(mean_logits: Floats, right: npt.ArrayLike) -> ScoreCalibration | None:
@@ -38,7 +35,7 @@ def fit_scores(mean_logits: Floats, right: npt.ArrayLike) -> ScoreCalibration | 
         return None
     true = int(outcome.sum())
     wanted = np.where(outcome > 0, (true + 1) / (true + 2), 1 / (len(outcome) - true + 2))
-    centre, spread = float(mean_logits.mean()), float(mean_logits.std()) or 1.0
+    centre, spread = float(mean_logits.mean()), max(float(mean_logits.std()), _FINEST)
     slope, bias = _logistic((mean_logits - centre) / spread, wanted)
     if slope < 0:  # the outcomes say that surer is worse: the best slope that is not is 0
         share = float(wanted.mean())

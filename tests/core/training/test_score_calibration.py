@@ -73,3 +73,10 @@ def test_objects_that_never_differ_score_their_share():
     fitted = fit_scores(np.full(40, 3.0), np.arange(40) < 30)
     assert fitted is not None
     assert fitted.scores(np.array([3.0])) == pytest.approx(0.75, abs=0.02)
+
+
+def test_what_differs_by_rounding_says_nothing():
+    right = np.arange(40) < 30
+    fitted = fit_scores(3.0 + 1e-15 * right, right)  # as sums in another order do
+    assert fitted is not None
+    assert fitted.scores(np.array([2.0, 4.0])) == pytest.approx(0.75, abs=0.02)
