@@ -115,7 +115,8 @@ def choose_operating_point(
                 kept = size >= area
                 right, found = int(both[kept].sum()), int(size[kept].sum())
                 table[threshold, area].update_counts([right], [found - right], [true - right])
-                single[threshold, area].append((right, found - right, true - right))
+                if cautious:
+                    single[threshold, area].append((right, found - right, true - right))
         if above(logits, THRESHOLDS[0]).any():
             remembered.append(_Remembered.of(logits, truth.layers(sample)))
         else:
@@ -126,11 +127,10 @@ def choose_operating_point(
         point: (selection_score(metrics[point]), point[0], -abs(point[1] - usual_area))
         for point in metrics
     }
-    best = max(order, key=order.__getitem__)
-    near = [point for point in order if point == best or _as_good(single[point], single[best])]
-    threshold, area = (
-        max(near, key=lambda p: (-_alarms(single[p]), *order[p])) if cautious else best
-    )
+    threshold, area = best = max(order, key=order.__getitem__)
+    if cautious:
+        near = [p for p in order if p == best or _as_good(single[p], single[best])]
+        threshold, area = max(near, key=lambda p: (-_alarms(single[p]), *order[p]))
     again = {
         neck: [one.predict(threshold, area, neck) for one in remembered] for neck in sorted(necks)
     }
