@@ -71,6 +71,9 @@ _RULES = (
     ),
 )
 
+COMPARED = tuple(rule.name for rule in _RULES)
+"""What a version is held against production on; each needs its interval, ``_low`` and ``_high``."""
+
 
 def judge(
     candidate: ModelSpec,

@@ -7,12 +7,15 @@ are read as they are now; their versions are part of the answer.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from boatseg_core.dataset.gate import is_broken
 from boatseg_core.ingest.quality import DUPLICATE, criteria_hash
 from boatseg_core.lake.snapshot import Snapshot
+from boatseg_core.monitoring.rejection import Rejection
 
 if TYPE_CHECKING:
     from boatseg_core.config import Settings
@@ -71,18 +74,20 @@ def data_checks(gold: GoldDataset, settings: Settings) -> dict[str, Any]:
     for batch in batches:
         of_batch = judged.get(batch, {"images": 0, "failed": 0, "duplicates": 0})
         reasons = {name: counts.get(batch, {}) for name, counts in found.items()}
-        refused = sum(reasons["quarantined"].values())
-        files = of_batch["images"] + refused
-        share = (refused + of_batch["failed"]) / files if files else 0.0
+        counted = Rejection(
+            batch_id=batch,
+            files=of_batch["images"] + sum(reasons["quarantined"].values()),
+            quarantined=reasons["quarantined"],
+            unmet=reasons["unmet"],
+            **of_batch,
+        )
         each.append(
             {
-                "batch_id": batch,
-                "files": files,
-                **of_batch,
-                **reasons,
+                **asdict(counted),
+                "label_issues": reasons["label_issues"],
                 "in_gold": in_gold[batch],
-                "rejected_share": share,
-                "result": _result(share, files, settings),
+                "rejected_share": counted.share,
+                "result": _result(counted, settings),
             }
         )
     results = [batch["result"] for batch in each]
@@ -113,12 +118,11 @@ def tags(checks: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _result(share: float, files: int, settings: Settings) -> str:
+def _result(counted: Rejection, settings: Settings) -> str:
     """As the asset check ``rejected_share`` judges a batch."""
-    quality = settings.quality
-    if share > 1 - quality.broken_pass_rate and files >= settings.history.min_images:
+    if is_broken(counted, settings):
         return "blocked"
-    return "warned" if share > 1 - quality.min_pass_rate else "passed"
+    return "warned" if counted.share > 1 - settings.quality.min_pass_rate else "passed"
 
 
 def _reasons(rows: pl.LazyFrame) -> dict[str, dict[str, int]]:

@@ -17,6 +17,7 @@ import polars as pl
 
 from boatseg_core.errors import InputError, LakeError
 from boatseg_core.metrics.scorecard import Scorecard
+from boatseg_core.registry.gate import COMPARED
 from boatseg_core.training.gather import Example, Gathered
 from boatseg_core.training.truth import TrueObjects
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from boatseg_core.inference.predictor import Predictor
 
 OnImage: TypeAlias = Callable[[int, int], None]
-
-_COMPARED = ("boat_iou", "f2", "empty_false_positive_rate")
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def evaluate(
         "floor_f2": float((found["true"] == 0).mean()),
         "object_ece": float("nan") if scores["ece"] is None else scores["ece"],
     }
-    for name in _COMPARED:
+    for name in COMPARED:
         interval = headlines[name].interval
         metrics |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
     examples = {name: kept.best() for name, kept in gathered.kept.items()}
