@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -17,6 +18,7 @@ from boatseg_core.cli.options import (
     home_option,
     json_option,
 )
+from boatseg_core.config.sections.training import Loss
 from boatseg_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from boatseg_core.training.run import TrainedModel
 
 _PAIRS = "BOATSEG_REAL_SAMPLE"
-_LOSSES = ("bce_dice", "focal_dice", "lovasz", "tversky")
 
 
 @click.command()
@@ -44,7 +45,7 @@ _LOSSES = ("bce_dice", "focal_dice", "lovasz", "tversky")
     metavar="X",
     help="Peak of the one-cycle schedule.",
 )
-@click.option("--loss", type=click.Choice(_LOSSES), help="What the training minimises.")
+@click.option("--loss", type=click.Choice(get_args(Loss)), help="What the training minimises.")
 @click.option("--augment", type=click.Choice(["light", "strong"]), help="How far it goes.")
 @click.option(
     "--seed", type=click.IntRange(0), metavar="N", help="Of weights, crops, augmentation."
@@ -101,6 +102,15 @@ def train(
     if dry_run:
         _dry(settings, chosen, gold_version, use_tuned, overrides, as_json)
         return
+    if scenes is not None:
+        from boatseg_core.training.plan import resolve
+
+        resolve(settings, overrides)  # before a scene is drawn
+    if evaluate_on is not None:
+        from boatseg_core.cli.train_scenes import pairs_gold
+
+        with pairs_gold(settings, evaluate_on):
+            pass  # what cannot be measured on is said now, not after hours of training
     lake, gold = _gold(settings, chosen, gold_version)
 
     from boatseg_core.training.run import train_and_register
@@ -135,7 +145,15 @@ def _gold(
 
 def _list(presets: tuple[Preset, ...], as_json: bool) -> None:
     if as_json:
-        rows = [{"name": p.name, "purpose": p.purpose, "train": dict(p.train)} for p in presets]
+        rows = [
+            {
+                "name": preset.name,
+                "purpose": preset.purpose,
+                "train": dict(preset.train),
+                "scenes": asdict(preset.scenes) if preset.scenes else None,
+            }
+            for preset in presets
+        ]
         click.echo(json.dumps(rows, indent=1))
         return
     screen.print_table(

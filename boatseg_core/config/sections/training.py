@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 from boatseg_core.config.sections.base import Section, setting
+
+Loss: TypeAlias = Literal["bce_dice", "focal_dice", "lovasz", "tversky"]
 
 
 class Train(Section):
@@ -30,9 +32,7 @@ class Train(Section):
     )
     learning_rate: float = setting(1e-3, "", "Peak of the one-cycle schedule.", gt=0)
     weight_decay: float = setting(1e-3, "", "AdamW's decay.", ge=0)
-    loss: Literal["bce_dice", "focal_dice", "lovasz", "tversky"] = setting(
-        "bce_dice", "", "What the training minimises."
-    )
+    loss: Loss = setting("bce_dice", "", "What the training minimises.")
     augment: Literal["light", "strong"] = setting(
         "light",
         "",
@@ -122,11 +122,8 @@ class Tune(Section):
     encoders: tuple[str, ...] = setting(
         (), "", "Encoders the study may choose; empty means train.encoder alone."
     )
-    losses: tuple[Literal["bce_dice", "focal_dice", "lovasz", "tversky"], ...] = setting(
-        ("bce_dice", "focal_dice", "lovasz", "tversky"),
-        "",
-        "Losses the study may choose.",
-        min_length=1,
+    losses: tuple[Loss, ...] = setting(
+        get_args(Loss), "", "Losses the study may choose.", min_length=1
     )
     crops: tuple[int, ...] = setting(
         (128, 192, 256),
