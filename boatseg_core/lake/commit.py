@@ -180,9 +180,14 @@ def settle(files: Files, name: str, version: int) -> int:
     return version
 
 
-def checkpoint(files: Files, name: str, table: DeltaTable) -> None:
-    """Write what an opened version holds as one file, so that a reader need not replay the log."""
+def checkpoint(files: Files, name: str, reopen: Callable[[], DeltaTable]) -> None:
+    """Write what a version holds as one file, so that a reader need not replay the log.
+
+    It is opened where no repair can come in between: one that takes commits back would find them
+    again in a checkpoint of what was there before.
+    """
     with files.committing():
+        table = reopen()
         table.create_checkpoint()
         log = f"{name}/_delta_log"
         files.sync([f"{log}/{table.version():020d}.checkpoint.parquet", f"{log}/_last_checkpoint"])
@@ -195,6 +200,6 @@ def checkpoint_when_due(
     if version == 0 or version % CHECKPOINT_EVERY:
         return
     try:
-        checkpoint(files, name, reopen(version))
+        checkpoint(files, name, lambda: reopen(version))
     except (DeltaError, OSError, LakeError) as error:
         _log.warning("table %s has no checkpoint at version %s: %s", name, version, error)

@@ -43,7 +43,7 @@ def a_data_file(home: Path, table: str) -> Path:
 
 def with_checkpoint(home: Path, table: str) -> Path:
     lake = lake_of(home)
-    checkpoint(lake.files, table, lake.table(table))
+    checkpoint(lake.files, table, lambda: lake.table(table))
     (file,) = (home / "lake" / table / "_delta_log").glob("*.checkpoint.parquet")
     return file
 

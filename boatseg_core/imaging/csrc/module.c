@@ -161,7 +161,16 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef_Slot slots[] = {{0, NULL}};
+/* Raised with every change of what Python calls or is given: a module of another build of the
+ * package, left by an update that did not compile, is then passed over (native.py). */
+#define INTERFACE 2
+
+static int add_constants(PyObject *self)
+{
+    return PyModule_AddIntConstant(self, "INTERFACE", INTERFACE);
+}
+
+static struct PyModuleDef_Slot slots[] = {{Py_mod_exec, add_constants}, {0, NULL}};
 
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT, "_pixels", NULL, 0, methods, slots, NULL, NULL, NULL,

@@ -157,7 +157,7 @@ def _checkpoint(lake: Lake, finding: Finding, folder: str) -> Repaired:
     if log.pointer is not None:
         paths.insert(0, log.pointer.path)  # first: it must never name what is not there
     moved = _aside(lake, paths, folder)
-    checkpoint(lake.files, finding.table, lake.table(finding.table))
+    checkpoint(lake.files, finding.table, lambda: lake.table(finding.table))
     return Repaired(finding, "set aside, and a new checkpoint written", moved)
 
 

@@ -79,7 +79,7 @@ def _care(lake: Lake, name: str, log_days: float, keep: Collection[int]) -> Chec
     log = list_log(lake.files, name)
     newest = max(log.checkpoints, default=-1)
     if table.version() - newest >= _WORTH:
-        write_checkpoint(lake.files, name, table)
+        write_checkpoint(lake.files, name, lambda: lake.table(name))
         log = list_log(lake.files, name)
     now = datetime.now(UTC)
     oldest, _ = oldest_kept(lake, log, now - timedelta(days=log_days))

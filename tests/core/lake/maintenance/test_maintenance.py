@@ -11,11 +11,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 from support.ageing import age
 
 from boatseg_core.errors import LakeError
-from boatseg_core.lake import TABLES, Lake
+from boatseg_core.lake import TABLES, Lake, files_local
 from boatseg_core.lake.commit import CHECKPOINT_EVERY, active_files
+from boatseg_core.lake.commit import checkpoint as write_checkpoint
 from boatseg_core.lake.log import list_log
 from boatseg_core.lake.maintenance import checkpoint, optimize, vacuum
 from boatseg_core.lake.snapshot import Snapshot
@@ -234,6 +236,25 @@ def test_a_checkpoint_is_written_when_it_is_due(lake: Lake) -> None:
     for version in range(CHECKPOINT_EVERY):
         Path(lake.root, log.entries[version].path).unlink()
     assert Lake(lake.root).read("raw_masks").height == CHECKPOINT_EVERY
+
+
+def test_a_checkpoint_opens_its_version_where_no_repair_can_come_in_between(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.append("raw_masks", labels("a"))
+    monkeypatch.setattr(files_local, "_PATIENCE", 0.1)
+    repairs = Lake(lake.root)
+
+    def reopen() -> DeltaTable:
+        # A lock that was held by nobody would be had at once.
+        with pytest.raises(LakeError, match="commit"), repairs.files.alone():
+            pass
+        return lake.table("raw_masks")
+
+    write_checkpoint(lake.files, "raw_masks", reopen)
+    assert list_log(lake.files, "raw_masks").checkpoints
+    with repairs.files.alone() as locked:
+        assert locked
 
 
 def test_clean_up_keeps_what_opens_a_models_version(lake: Lake) -> None:
