@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _PRIOR = 0.01
 
 
+# Both have adaptive pooling to more than one cell; the exporter needs to know the input's size.
+_OF_ONE_SIZE = frozenset({"pspnet", "upernet"})
+
+
 def build_network(train: Train) -> nn.Module:
     """Build a binary segmentation network: RGB ``[N, 3, H, W]`` to logits ``[N, 1, H, W]``.
 
@@ -52,11 +56,17 @@ def check_architecture(name: str, setting: str = "train.architecture") -> Any:
         setting: Where the name comes from, for the message.
 
     Raises:
-        TrainingError: There is none of this name; near ones are suggested.
+        TrainingError: There is none of this name (near ones are suggested), or what is trained
+            with it could not be served.
     """
     import segmentation_models_pytorch as smp
 
     known = {item.__name__.lower(): item for item in smp.MODEL_ARCHITECTURES_MAPPING.values()}
+    if name.lower() in _OF_ONE_SIZE:
+        raise TrainingError(
+            f"{setting} {name!r} pools its input to grids of a fixed size, which ONNX cannot do "
+            "for pictures of any size: choose another, such as FPN or DeepLabV3Plus"
+        )
     try:
         return known[name.lower()]
     except KeyError:

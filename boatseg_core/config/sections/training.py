@@ -12,7 +12,9 @@ Loss: TypeAlias = Literal["bce_dice", "focal_dice", "lovasz", "tversky"]
 class Train(Section):
     """The network and its training."""
 
-    architecture: str = setting("Unet", "", "Any architecture of segmentation-models-pytorch.")
+    architecture: str = setting(
+        "Unet", "", "Any architecture of segmentation-models-pytorch but PSPNet and UPerNet."
+    )
     encoder: str = setting(
         "tu-tf_efficientnet_lite0", "", "Any encoder of segmentation-models-pytorch."
     )

@@ -20,6 +20,12 @@ def test_architectures_give_logits_of_the_input_size(architecture):
     assert torch.equal(stem, lite0_state()["conv_stem.weight"])
 
 
+@pytest.mark.parametrize("architecture", ["PSPNet", "upernet"])
+def test_what_could_not_be_served_is_refused_before_it_is_trained(architecture):
+    with pytest.raises(TrainingError, match="ONNX"):
+        build_network(Train(architecture=architecture))
+
+
 def test_a_new_network_expects_few_objects():
     torch.manual_seed(0)
     network = build_network(Train())
