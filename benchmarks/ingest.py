@@ -283,7 +283,7 @@ def populate(folder: Path, files: Iterable[Path]) -> None:
 
 def make_images(folder: Path, count: int) -> Path:
     """Draw the JPEGs (768 x 768 pixels, quality 75 to 95), unless an earlier run has."""
-    from boatseg_core.synth.writer import write_dataset
+    from boatseg_core.synth import write_dataset
 
     images = folder / "images"
     if not images.is_dir() or sum(1 for _ in images.iterdir()) != count:

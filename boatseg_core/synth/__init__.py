@@ -5,15 +5,10 @@
 
 from __future__ import annotations
 
+from boatseg_core.synth.files.data_set import CSV_NAME, DatasetSummary, write_dataset
+from boatseg_core.synth.files.names import generator_digest, image_name
 from boatseg_core.synth.scene import render_scene, render_windows
 from boatseg_core.synth.windows import Instance, Scene, Window
-from boatseg_core.synth.writer import (
-    CSV_NAME,
-    DatasetSummary,
-    generator_digest,
-    image_name,
-    write_dataset,
-)
 
 __all__ = [
     "CSV_NAME",

@@ -6,15 +6,15 @@ import math
 
 import numpy as np
 
-from boatseg_core.synth.coast import add_islets, add_shoals, add_shore
-from boatseg_core.synth.fleet import Fleet, populate
-from boatseg_core.synth.harbour import Berth, add_fish_farm, add_harbour
+from boatseg_core.synth.boats.fleet import Fleet, populate
+from boatseg_core.synth.boats.ships import Boat, draw_boat
+from boatseg_core.synth.land.coast import add_islets, add_shoals, add_shore
+from boatseg_core.synth.land.harbour import Berth, add_fish_farm, add_harbour
+from boatseg_core.synth.light.sensor import expose
+from boatseg_core.synth.light.sky import make_clouds, veil
 from boatseg_core.synth.plan import STRIDE, WINDOW, plan_scene, stream
-from boatseg_core.synth.sea import Sea, make_sea, pick_style
-from boatseg_core.synth.sensor import expose
-from boatseg_core.synth.ships import Boat, draw_boat
-from boatseg_core.synth.sky import make_clouds, veil
-from boatseg_core.synth.wakes import FAST, add_spray, add_wake
+from boatseg_core.synth.water.sea import Sea, make_sea, pick_style
+from boatseg_core.synth.water.wakes import FAST, add_spray, add_wake
 from boatseg_core.synth.windows import Scene, Window, annotate, clip, cut_windows
 
 __all__ = ["render_scene", "render_windows"]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from boatseg_core.synth.boats.ships import Boat
 from boatseg_core.synth.plan import MIN_MASK_PIXELS, WINDOW, ScenePlan, window_boxes
-from boatseg_core.synth.ships import Boat
 
 __all__ = ["Instance", "Scene", "Window", "annotate", "clip", "cut_windows"]
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from boatseg_core.synth.fleet import hulls_overlap
+from boatseg_core.synth.boats.fleet import hulls_overlap
+from boatseg_core.synth.boats.ships import KINDS, Boat
 from boatseg_core.synth.plan import MAX_BOATS, MIN_MASK_PIXELS, STRIDE, WINDOW, plan_scene
 from boatseg_core.synth.scene import render_scene, render_windows
-from boatseg_core.synth.ships import KINDS, Boat
 from boatseg_core.synth.windows import Window, cut_windows
 
 SEED = 11

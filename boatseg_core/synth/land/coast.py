@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from boatseg_core.synth.noise import F32, clip01, fractal, resize, smoothstep
-from boatseg_core.synth.sea import Sea
+from boatseg_core.synth.water.sea import Sea
 
 __all__ = ["add_islets", "add_shoals", "add_shore", "blend"]
 

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
+from boatseg_core.synth.boats.ships import Boat
 from boatseg_core.synth.noise import F32, clip01, quotient, smoothstep
-from boatseg_core.synth.sea import Sea
-from boatseg_core.synth.ships import Boat
+from boatseg_core.synth.water.sea import Sea
 
 __all__ = ["FAST", "add_spray", "add_wake"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from boatseg_core.synth.decks import DRESSERS, Deck, Tone, shade
+from boatseg_core.synth.boats.decks import DRESSERS, Deck, Tone, shade
 from boatseg_core.synth.noise import F32, resize
 
 __all__ = ["KINDS", "Boat", "Kind", "Sprite", "draw_boat", "pick_kind"]

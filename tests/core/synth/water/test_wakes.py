@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from boatseg_core.synth.boats.ships import KINDS, Boat
 from boatseg_core.synth.noise import F32
-from boatseg_core.synth.sea import Sea, make_sea, pick_style
-from boatseg_core.synth.ships import KINDS, Boat
-from boatseg_core.synth.wakes import add_spray
+from boatseg_core.synth.water.sea import Sea, make_sea, pick_style
+from boatseg_core.synth.water.wakes import add_spray
 
 SIDE, CENTRE = 256, 128.0
 LENGTH, BEAM = 30.0, 9.0

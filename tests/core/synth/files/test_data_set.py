@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections import defaultdict
 from pathlib import Path
 
@@ -13,13 +12,11 @@ from boatseg_core.errors import InputError, RleError
 from boatseg_core.imaging import rle
 from boatseg_core.synth import (
     CSV_NAME,
-    generator_digest,
     image_name,
     render_windows,
     write_dataset,
-    writer,
 )
-from boatseg_core.synth.faults import FILE_FAULTS, ROW_FAULTS
+from boatseg_core.synth.files.faults import FILE_FAULTS, ROW_FAULTS
 from boatseg_core.synth.plan import plan_scene
 
 
@@ -197,28 +194,3 @@ def test_progress_counts_every_picture(tmp_path: Path) -> None:
     )
     assert seen[-1] == (5, 5)
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
-
-
-def test_names_never_clash() -> None:
-    names = {image_name(seed, slot) for seed in range(300) for slot in range(300)}
-    assert len(names) == 300 * 300
-    assert all(len(name) == len("0a1b2c3d4.jpg") for name in names)
-    far = {
-        image_name(10**9, 3),
-        image_name(10**9 + 1, 3),
-        image_name(10**9, 4),
-        image_name(1, 2**30),
-    }
-    assert len(far) == 4
-
-
-def test_the_digest_names_the_source_of_the_generator(monkeypatch, tmp_path: Path) -> None:
-    before = generator_digest()
-    assert before == generator_digest() and len(before) == 64
-    package = Path(writer.__file__).parent
-    shutil.copytree(package, tmp_path / "synth")
-    monkeypatch.setattr(writer, "__file__", str(tmp_path / "synth" / "writer.py"))
-    assert generator_digest() == before
-    with (tmp_path / "synth" / "sea.py").open("a") as file:
-        file.write("# another sea\n")
-    assert generator_digest() != before

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from boatseg_core.synth.harbour import Berth
+from boatseg_core.synth.boats.ships import Boat, Kind, pick_kind
+from boatseg_core.synth.land.harbour import Berth
+from boatseg_core.synth.light.sky import Clouds
 from boatseg_core.synth.noise import F32
 from boatseg_core.synth.plan import MAX_BOATS, WINDOW, ScenePlan, window_boxes
-from boatseg_core.synth.ships import Boat, Kind, pick_kind
-from boatseg_core.synth.sky import Clouds
 
 __all__ = ["Fleet", "hulls_overlap", "populate"]
 

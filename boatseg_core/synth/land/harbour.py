@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from boatseg_core.synth.coast import blend
+from boatseg_core.synth.land.coast import blend
 from boatseg_core.synth.noise import F32, fractal
-from boatseg_core.synth.sea import Sea
+from boatseg_core.synth.water.sea import Sea
 
 __all__ = ["Berth", "add_fish_farm", "add_harbour"]
 

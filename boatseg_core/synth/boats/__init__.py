@@ -1,0 +1,1 @@
+"""Boats: their kinds and hulls, what stands on deck, and where they lie in a scene."""

@@ -1,0 +1,1 @@
+"""Scenes as files: pictures and label file in the layout of the real data set, and faults."""

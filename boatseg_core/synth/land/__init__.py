@@ -1,0 +1,1 @@
+"""What is not water: shores, islets and shoals; harbours, buoys and fish farms."""

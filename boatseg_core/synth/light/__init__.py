@@ -1,0 +1,1 @@
+"""What lies between water and file: sky, cloud and haze; the camera."""

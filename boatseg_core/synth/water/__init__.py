@@ -1,0 +1,1 @@
+"""The sea: open water, and the wakes and spray boats leave on it."""
