@@ -50,6 +50,13 @@ class LakeError(BoatsegError):
     """A table is missing, damaged or was changed under us."""
 
 
+class LakeUnusable(LakeError):
+    """Nothing can be committed to a table, whichever batch is tried.
+
+    The disk is full, the store refuses, or the table's log is damaged.
+    """
+
+
 class LostRace(LakeError):
     """Another process wrote the same batch at the same time; its rows are there."""
 

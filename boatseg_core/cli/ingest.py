@@ -14,7 +14,7 @@ import click
 
 from boatseg_core.cli import screen
 from boatseg_core.cli.options import current_settings, home_option, open_lake
-from boatseg_core.errors import InputError, LostRace
+from boatseg_core.errors import BoatsegError, InputError
 
 if TYPE_CHECKING:
     from boatseg_core.cli.ingest_steps import Totals
@@ -48,6 +48,9 @@ def ingest(once: bool, watch: bool, every: float) -> None:
     moment ago may still be being written: they are waited for, or left with --once. With --watch,
     a line is printed for every batch; Ctrl-C lets the batch at hand be finished, a second Ctrl-C
     does not.
+
+    A batch that cannot be read stops no other one, and is said at the end: the exit code is then
+    not 0. A disk that is full, or a lake that cannot be written to, stops everything at once.
     """
     if once and watch:
         raise InputError("--once and --watch exclude each other: look once, or go on looking")
@@ -61,41 +64,47 @@ def ingest(once: bool, watch: bool, every: float) -> None:
         # Whoever was asked twice to end is ending: that is no moment for a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return
+    from boatseg_core.cli.ingest_failures import end
     from boatseg_core.cli.ingest_report import explain, summarise
 
     started = time.perf_counter()
-    labels, trouble, sealed, totals = take_in(lake, settings, wait=not once)
+    labels, sealed, totals = take_in(lake, settings, wait=not once)
     summarise(settings, sealed, labels, totals, time.perf_counter() - started)
     explain(lake, settings, sealed, labels, totals)
-    if trouble is not None:
-        raise trouble
-    if totals.broken:
-        from boatseg_core.dataset.gate import in_one
-
-        raise in_one(totals.broken)
+    end(totals)
 
 
 def take_in(
     lake: Lake, settings: Settings, *, wait: bool
-) -> tuple[LoadSummary, InputError | None, Sealed, Totals]:
+) -> tuple[LoadSummary, Sealed | None, Totals]:
     """Take in what is in the landing folder, up to gold.
 
     Returns:
-        What became of the label files, what was wrong with them, what was sealed, what was done.
+        What became of the label files, what was sealed, unless it could not be listed, and what
+        was done, with what went wrong.
+
+    Raises:
+        LakeUnusable: Nothing can be written.
     """
-    labels, trouble = _load_labels(lake, settings)
-    sealed = _seal(lake, settings, wait=wait)
-    return labels, trouble, sealed, _build(lake, settings)
+    trouble: list[BoatsegError] = []
+    labels = _load_labels(lake, settings, trouble)
+    try:
+        sealed = _seal(lake, settings, wait=wait)
+    except InputError as error:  # what was sealed before may be from elsewhere
+        trouble.append(error)
+        sealed = None
+    return labels, sealed, _build(lake, settings, trouble)
 
 
-def _load_labels(lake: Lake, settings: Settings) -> tuple[LoadSummary, InputError | None]:
+def _load_labels(lake: Lake, settings: Settings, trouble: list[BoatsegError]) -> LoadSummary:
     from boatseg_core.labels.ingest import LoadSummary, load
 
     with screen.err().status("reading label files"):
         try:
-            return load(lake, settings), None
+            return load(lake, settings)
         except InputError as error:  # the images are taken all the same
-            return LoadSummary(), error
+            trouble.append(error)
+            return LoadSummary()
 
 
 def _seal(lake: Lake, settings: Settings, *, wait: bool) -> Sealed:
@@ -112,23 +121,23 @@ def _seal(lake: Lake, settings: Settings, *, wait: bool) -> Sealed:
     return Sealed(first.batches | second.batches, second.discovery)
 
 
-def _build(lake: Lake, settings: Settings) -> Totals:
+def _build(lake: Lake, settings: Settings, trouble: list[BoatsegError]) -> Totals:
     """Build what is outdated, and then what that has made outdated."""
+    from boatseg_core.cli.ingest_failures import set_aside
     from boatseg_core.cli.ingest_progress import Progress
     from boatseg_core.cli.ingest_steps import Totals, Work, build, to_read
-    from boatseg_core.dataset.gate import BrokenBatch
     from boatseg_core.dataset.staleness import all_reasons
     from boatseg_core.ingest.ahead import Reading
     from boatseg_core.ingest.reconcile import sealed_batches
 
-    totals = Totals()
+    totals = Totals(trouble=trouble)
     done: set[tuple[str, tuple[str, ...]]] = set()
     with Progress() as bar:
         for _ in range(_ROUNDS):
             outdated = [
                 (batch, reasons)
                 for batch, reasons in all_reasons(lake, settings).items()
-                if (batch, reasons) not in done and batch not in totals.broken
+                if (batch, reasons) not in done and not totals.gave_up(batch)
             ]
             if not outdated:
                 break
@@ -138,13 +147,9 @@ def _build(lake: Lake, settings: Settings) -> Totals:
                 work = Work(lake, settings, totals, reading)
                 for number, (batch, reasons) in enumerate(outdated, start=1):
                     bar.at = f"{batch} ({number:,}/{len(outdated):,})"
-                    try:
+                    with set_aside(batch, totals):
                         build(work, batch, reasons, bar.step(sizes[batch], totals))
-                    except LostRace:  # its rows are there: the next round looks again
-                        screen.note(f"{batch}  another process is building it")
-                        continue
-                    except BrokenBatch as error:  # the others go on
-                        totals.broken[batch] = str(error)
-                    totals.batches.setdefault(batch, reasons[0])
-                    done.add((batch, reasons))
+                        done.add((batch, reasons))
+                    if (batch, reasons) in done or batch in totals.broken:
+                        totals.batches.setdefault(batch, reasons[0])
     return totals

@@ -18,16 +18,10 @@ _EXAMPLES = 10
 
 
 def summarise(
-    settings: Settings, sealed: Sealed, labels: LoadSummary, totals: Totals, seconds: float
+    settings: Settings, sealed: Sealed | None, labels: LoadSummary, totals: Totals, seconds: float
 ) -> None:
     """Print what was found and done, a line a subject."""
-    found, new = sealed.discovery, sum(sealed.batches.values())
-    # Files sealed by the first of two looks are known to the second.
-    known = found.known + found.new.height - new
-    lines = {
-        "files": f"{new:,} new, {known:,} known, {found.unsettled:,} unsettled"
-        + _tail(f"{found.ignored:,} of other kinds ignored" if found.ignored else "")
-    }
+    lines = {"files": "none: they could not be listed" if sealed is None else _say_files(sealed)}
     if labels.files:
         rows, files = screen.counted(labels.rows, "row"), screen.counted(len(labels.files), "file")
         lines["labels"] = f"{rows} from {files}, for {screen.counted(labels.images, 'image')}"
@@ -42,9 +36,17 @@ def summarise(
         screen.say_pair(name.ljust(width), text)
 
 
-def _say_batches(settings: Settings, sealed: Sealed, totals: Totals) -> dict[str, str]:
+def _say_files(sealed: Sealed) -> str:
+    found, new = sealed.discovery, sum(sealed.batches.values())
+    # Files sealed by the first of two looks are known to the second.
+    known = found.known + found.new.height - new
+    text = f"{new:,} new, {known:,} known, {found.unsettled:,} unsettled"
+    return text + _tail(f"{found.ignored:,} of other kinds ignored" if found.ignored else "")
+
+
+def _say_batches(settings: Settings, sealed: Sealed | None, totals: Totals) -> dict[str, str]:
     # Another process may have built what this one has sealed.
-    new = len(sealed.batches.keys() & set(totals.batches))
+    new = len((sealed.batches if sealed else {}).keys() & set(totals.batches))
     built = f"{len(totals.batches):,} built, {new:,} of them new"
     lines = {"batches": built}
     # A batch that only has new labels is neither read nor judged.
@@ -70,10 +72,9 @@ def _tail(text: str) -> str:
 
 
 def explain(
-    lake: Lake, settings: Settings, sealed: Sealed, labels: LoadSummary, totals: Totals
+    lake: Lake, settings: Settings, sealed: Sealed | None, labels: LoadSummary, totals: Totals
 ) -> None:
     """Say what went wrong, file by file and row by row, and what to do about it."""
-    found = sealed.discovery
     _examples(
         f"quarantined: {totals.say('quarantined')}",
         [text if path in text else f"{path}: {text}" for path, text in totals.refused],
@@ -85,6 +86,15 @@ def explain(
     _examples("labels of images that never came", lost, "see the label file")
     for message in labels.refused.values():
         screen.note(message)
+    if totals.kept:
+        kept = screen.counted(totals.kept, "image")
+        screen.note(f"{kept} kept from an earlier run: the file is gone or was changed since")
+    if sealed is not None:
+        _explain_files(settings, sealed, totals)
+
+
+def _explain_files(settings: Settings, sealed: Sealed, totals: Totals) -> None:
+    found = sealed.discovery
     for name in found.unnameable:
         screen.note(f"{name} is not named in UTF-8 and was left alone: rename it")
     for problem in found.unreadable:
@@ -94,15 +104,12 @@ def explain(
             f"{screen.counted(found.unsettled, 'file')} changed less than "
             f"{settings.landing.settle_seconds:g} s ago: run boatseg ingest again"
         )
-    if totals.kept:
-        kept = screen.counted(totals.kept, "image")
-        screen.note(f"{kept} kept from an earlier run: the file is gone or was changed since")
     if not found.listed:
         screen.note(
             f"there are no images in {settings.images_location}: put some there, or name their "
             "folder with landing.images; `boatseg demo` brings its own"
         )
-    elif not totals.batches and not found.unsettled:
+    elif not (totals.batches or totals.failed or found.unsettled):
         screen.note("nothing to do: every file is in the tables already")
 
 

@@ -11,6 +11,7 @@ from boatseg_core.cli import screen
 
 if TYPE_CHECKING:
     from boatseg_core.config import Settings
+    from boatseg_core.errors import BoatsegError
     from boatseg_core.ingest.ahead import Reading
     from boatseg_core.lake import Lake
 
@@ -34,6 +35,8 @@ class Totals:
         gold: Rows of gold.
         boats: Objects in them.
         broken: Batches that must not go into gold, and why.
+        failed: Batches that could not be built, and why.
+        trouble: What else went wrong: label files or a landing folder that cannot be read.
     """
 
     batches: dict[str, str] = field(default_factory=dict)
@@ -49,6 +52,12 @@ class Totals:
     gold: int = 0
     boats: int = 0
     broken: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, BoatsegError] = field(default_factory=dict)
+    trouble: list[BoatsegError] = field(default_factory=list)
+
+    def gave_up(self, batch: str) -> bool:
+        """Whether a batch was tried and will not be again by this command."""
+        return batch in self.broken or batch in self.failed
 
     def add(self, what: str, counts: dict[str, int]) -> None:
         """Add to the counters of something."""

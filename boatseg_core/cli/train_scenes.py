@@ -139,9 +139,9 @@ def _ingested(own: Settings, expected: int) -> GoldDataset:
 
     own.paths.create()
     lake = Lake.from_settings(own)
-    _, trouble, _, totals = take_in(lake, own, wait=False)
-    if trouble is not None:
-        raise trouble
+    _, _, totals = take_in(lake, own, wait=False)
+    for error in (*totals.trouble, *totals.failed.values()):
+        raise error
     rows = lake.count("gold_dataset")  # there may be no such table: of broken batches alone
     if rows < expected:
         why = "; ".join(f"{Path(path).name}: {message}" for path, message in totals.refused[:3])

@@ -28,6 +28,27 @@ _FILES = 256
 _BYTES = 64 * 2**20
 
 
+@dataclass(eq=False, slots=True)
+class _Asked:
+    """A file that was asked for.
+
+    Attributes:
+        size: Its size in bytes.
+        outcome: What becomes of it.
+        read: Its bytes, where reading has threads of its own.
+    """
+
+    size: int
+    outcome: Future[Outcome]
+    read: Future[bytes] | None
+
+    def cancel(self) -> None:
+        """Let go of it, unless it is being read or decoded already."""
+        self.outcome.cancel()
+        if self.read is not None:
+            self.read.cancel()
+
+
 @dataclass(eq=False)
 class _Batch:
     """A batch of which files are being read.
@@ -35,7 +56,7 @@ class _Batch:
     Attributes:
         sealed: Its rows of the ledger.
         left: What is still to be asked for; ``None`` when nothing is.
-        waiting: Size and outcome of files asked for, in order.
+        waiting: Files asked for, in order.
         error: Why no more of it can be read.
         taken: Whether somebody has begun to use it.
     """
@@ -43,7 +64,7 @@ class _Batch:
     batch_id: str
     sealed: pl.DataFrame = field(default_factory=pl.DataFrame)
     left: Iterator[tuple[Row, Source, Fetch]] | None = None
-    waiting: deque[tuple[int, Future[Outcome]]] = field(default_factory=deque)
+    waiting: deque[_Asked] = field(default_factory=deque)
     error: Exception | None = None
     taken: bool = False
 
@@ -71,6 +92,7 @@ class Reading:
             settings.decode.threads or os.cpu_count() or 1, thread_name_prefix="decode"
         )
         self._readers: ThreadPoolExecutor | None = None
+        self._down: dict[str, InputError] = {}
 
     def __enter__(self) -> Reading:
         return self
@@ -81,10 +103,13 @@ class Reading:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # What has not begun is dropped: nobody wants the rest.
+        # What has not begun is dropped: nobody wants the rest. The reads first, for a decoding
+        # thread may wait for one that is behind many others.
+        if self._readers is not None:
+            self._readers.shutdown(wait=False, cancel_futures=True)
         self._decoders.shutdown(cancel_futures=True)
         if self._readers is not None:
-            self._readers.shutdown(cancel_futures=True)
+            self._readers.shutdown()
 
     def take(self, batch_id: str) -> tuple[pl.DataFrame, Iterator[Outcome]]:
         """Take a batch; those announced before it that were not taken are dropped.
@@ -119,9 +144,9 @@ class Reading:
                 self._fill()
                 if not batch.waiting:
                     break
-                size, future = batch.waiting.popleft()
-                self._files, self._bytes = self._files - 1, self._bytes - size
-                yield future.result()
+                asked = batch.waiting.popleft()
+                self._files, self._bytes = self._files - 1, self._bytes - asked.size
+                yield asked.outcome.result()
             if batch.error is not None:
                 raise batch.error
         finally:
@@ -139,10 +164,20 @@ class Reading:
             names = batch.sealed["source"].unique().sort().to_list()
             sources = [open_source(name, self._settings) for name in names]
             for source in sources:
-                source.check()
+                self._check(source)
             batch.left = self._reads(batch.sealed, sources)
         except Exception as error:  # raised when the batch is taken
             batch.error = error
+
+    def _check(self, source: Source) -> None:
+        """Raise if a source cannot be read; one that could not be is not waited for again."""
+        if source.name in self._down:
+            raise InputError(str(self._down[source.name]))
+        try:
+            source.check()
+        except InputError as error:
+            self._down[source.name] = error
+            raise
 
     def _reads(
         self, sealed: pl.DataFrame, sources: list[Source]
@@ -168,24 +203,27 @@ class Reading:
             except Exception as error:  # raised behind what was asked for before
                 batch.left, batch.error = None, error
             else:
-                batch.waiting.append((row["size_bytes"], self._submit(row, source, fetch)))
+                batch.waiting.append(self._submit(row, source, fetch))
                 self._files, self._bytes = self._files + 1, self._bytes + row["size_bytes"]
 
-    def _submit(self, row: Row, source: Source, fetch: Fetch) -> Future[Outcome]:
+    def _submit(self, row: Row, source: Source, fetch: Fetch) -> _Asked:
         decode = self._settings.decode
+        read: Future[bytes] | None = None
         if source.readers:
             # Reading ahead has threads of its own where it means waiting for a network.
             if self._readers is None:
                 self._readers = ThreadPoolExecutor(source.readers, thread_name_prefix="read")
-            fetch = self._readers.submit(fetch).result
-        return self._decoders.submit(outcome, row, fetch, decode.max_pixels, decode.mode)
+            read = self._readers.submit(fetch)
+            fetch = read.result
+        made = self._decoders.submit(outcome, row, fetch, decode.max_pixels, decode.mode)
+        return _Asked(row["size_bytes"], made, read)
 
     def _drop(self, batch: _Batch) -> None:
         if batch not in self._begun:
             return
         self._begun.remove(batch)
-        for size, future in batch.waiting:
-            future.cancel()
-            self._files, self._bytes = self._files - 1, self._bytes - size
+        for asked in batch.waiting:
+            asked.cancel()
+            self._files, self._bytes = self._files - 1, self._bytes - asked.size
         batch.waiting.clear()
         batch.left = None

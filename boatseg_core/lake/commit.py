@@ -24,7 +24,7 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction
 
-from boatseg_core.errors import LakeError
+from boatseg_core.errors import LakeError, LakeUnusable
 from boatseg_core.lake.files import Files
 
 CHECKPOINT_EVERY = 100
@@ -84,7 +84,7 @@ def commit(
 
     Raises:
         Lost: ``removes`` said so, or every attempt was lost.
-        LakeError: The newest log entry is empty.
+        LakeUnusable: The newest log entry is empty.
     """
     for attempt in range(attempts):
         with files.committing():
@@ -121,15 +121,7 @@ def _attempt(
             return None
         properties = given
     gone = [] if removes is None else removes(table)
-    if files.is_empty(log_entry(name, version)):
-        # delta-rs takes it for a version that changed nothing. Built upon, what it held would be
-        # lost for good.
-        raise LakeError(
-            f"version {version} in the log of table {name} is empty, as a loss of power leaves it: "
-            "run `boatseg lake doctor --repair`, then this again"
-        )
-    with suppress(FileNotFoundError):  # cleaned away: a checkpoint stands for it
-        files.sync([log_entry(name, version)])
+    build_upon(files, name, version)
     try:
         table.create_write_transaction(
             [*adds, *gone],
@@ -142,6 +134,23 @@ def _attempt(
     except CommitFailedError as error:
         return error
     return settle(files, name, version + 1)
+
+
+def build_upon(files: Files, name: str, version: int) -> None:
+    """Make sure that a log entry is whole and on the disk before a new one builds on it.
+
+    Raises:
+        LakeUnusable: It is empty.
+    """
+    if files.is_empty(log_entry(name, version)):
+        # delta-rs takes it for a version that changed nothing. Built upon, what it held would be
+        # lost for good.
+        raise LakeUnusable(
+            f"version {version} in the log of table {name} is empty, as a loss of power leaves it: "
+            "run `boatseg lake doctor --repair`, then this again"
+        )
+    with suppress(FileNotFoundError):  # cleaned away: a checkpoint stands for it
+        files.sync([log_entry(name, version)])
 
 
 def files_of_batch(table: DeltaTable, batch_id: str) -> Callable[[DeltaTable], list[RemoveAction]]:

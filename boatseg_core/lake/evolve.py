@@ -14,8 +14,9 @@ import pyarrow as pa
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from boatseg_core.errors import LakeError
-from boatseg_core.lake.commit import NO_HOOKS
+from boatseg_core.errors import LakeUnusable
+from boatseg_core.lake.commit import NO_HOOKS, build_upon
+from boatseg_core.lake.files import Files
 from boatseg_core.lake.schemas import TableSpec
 
 _ATTEMPTS = 8
@@ -27,13 +28,14 @@ def missing_columns(table: DeltaTable, spec: TableSpec) -> list[str]:
     return [name for name in spec.schema.names if name not in there]
 
 
-def add_missing_columns(table: DeltaTable, spec: TableSpec) -> DeltaTable:
+def add_missing_columns(files: Files, table: DeltaTable, spec: TableSpec) -> DeltaTable:
     """Add the columns a table lacks, as nulls; no data file is touched.
 
     Whoever else adds the same columns meanwhile wins or loses as a whole: delta-rs refuses a
     change of the schema that another one preceded, and the loser looks again.
 
     Args:
+        files: Files of the lake.
         table: The newest version.
         spec: What the table should have.
 
@@ -41,12 +43,14 @@ def add_missing_columns(table: DeltaTable, spec: TableSpec) -> DeltaTable:
         The table at a version that has the columns.
 
     Raises:
-        LakeError: The commit fails for another reason than a race.
+        LakeUnusable: The commit fails for another reason than a race, or the newest log entry is
+            empty.
     """
     for attempt in range(_ATTEMPTS):
         missing = missing_columns(table, spec)
         if not missing:
             return table
+        build_upon(files, spec.name, table.version())
         wanted = pa.schema([spec.schema.field(name) for name in missing])
         try:
             table.alter.add_columns(
@@ -64,5 +68,6 @@ def add_missing_columns(table: DeltaTable, spec: TableSpec) -> DeltaTable:
     return table
 
 
-def _unchanged(spec: TableSpec, missing: list[str], error: Exception) -> LakeError:
-    return LakeError(f"table {spec.name} cannot be given the columns {', '.join(missing)}: {error}")
+def _unchanged(spec: TableSpec, missing: list[str], error: Exception) -> LakeUnusable:
+    columns = ", ".join(missing)
+    return LakeUnusable(f"table {spec.name} cannot be given the columns {columns}: {error}")

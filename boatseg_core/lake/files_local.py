@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from boatseg_core.errors import LakeError
+from boatseg_core.errors import LakeError, LakeUnusable
 from boatseg_core.lake.files import Entry
 
 LOCK = "_lock"
@@ -169,7 +169,7 @@ class LocalFiles:
             self.root.mkdir(parents=True, exist_ok=True)
             lock = self._open_lock(os.O_RDWR)
         except OSError as error:
-            raise LakeError(
+            raise LakeUnusable(
                 f"the lake {self.root} cannot be written to: {error.strerror}; make room, make it "
                 "writable, or connect its disk"
             ) from error

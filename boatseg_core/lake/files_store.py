@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from boatseg_core.errors import LakeError
+from boatseg_core.errors import LakeUnusable
 from boatseg_core.lake.files import Entry
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _answered(path: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (BaseError, OSError) as error:  # its files, unlike its functions, raise OSError
-        raise LakeError(
+        raise LakeUnusable(
             f"{path} in the lake's object store: {say_answer(error)}; check lake_uri, "
             "storage_options and the store"
         ) from error

@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from boatseg_core.errors import ConfigError, LakeError
+from boatseg_core.errors import ConfigError, LakeError, LakeUnusable
 from boatseg_core.lake.arrow import open_dataset
 from boatseg_core.lake.files import Files, open_files
 from boatseg_core.lake.files_store import say_answer
@@ -79,7 +79,7 @@ class Reader:
         try:
             return DeltaTable.is_deltatable(self.uri(name), self.storage_options or None)
         except OSError as error:
-            raise LakeError(
+            raise LakeUnusable(
                 f"table {name} in {self.root} cannot be read: {say_answer(error)}"
             ) from error
 
@@ -113,13 +113,13 @@ class Reader:
                 ) from error
             at = "" if version is None else f" at version {version}"
             reason = _say_log(error)
-            raise LakeError(
+            raise LakeUnusable(
                 f"table {name}{at} in {self.root} cannot be opened: {reason}; `boatseg lake "
                 "doctor` says what is damaged"
             ) from error
         except OSError as error:  # permissions, or a store that does not answer
             reason = " ".join(str(error).split())
-            raise LakeError(f"table {name} in {self.root} cannot be read: {reason}") from error
+            raise LakeUnusable(f"table {name} in {self.root} cannot be read: {reason}") from error
 
     def version(self, name: str) -> int | None:
         """Newest Delta version of a table; ``None`` before it was created."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from boatseg_core.errors import LakeError, LostRace
+from boatseg_core.errors import LakeError, LakeUnusable, LostRace
 from boatseg_core.lake.commit import (
     Lost,
     checkpoint_when_due,
@@ -53,7 +53,7 @@ class Lake(Reader):
         table = self.table(name)
         if missing_columns(table, spec_of(name)):
             with self.files.committing():
-                table = add_missing_columns(table, spec_of(name))
+                table = add_missing_columns(self.files, table, spec_of(name))
                 settle(self.files, name, table.version())
         return table
 
@@ -82,7 +82,7 @@ class Lake(Reader):
             if not self.exists(name):
                 raise
         except (OSError, DeltaError) as error:
-            raise LakeError(
+            raise LakeUnusable(
                 f"table {name} cannot be created in {self.root}: {say_answer(error)}"
             ) from error
         log = f"{name}/_delta_log"
@@ -243,7 +243,7 @@ class Lake(Reader):
             except (DeltaError, OSError) as error:
                 if pump is not None and pump.error is error:
                     raise
-                raise LakeError(
+                raise LakeUnusable(
                     f"table {name} in {self.root} cannot be written: {error}"
                 ) from error
         if version is not None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,7 +12,9 @@ from boatseg_core.cli.ingest_steps import STEPS
 from boatseg_core.config import load_settings
 from boatseg_core.dataset import gate
 from boatseg_core.dataset.staleness import outdated_batches
+from boatseg_core.errors import LakeError, LakeUnusable
 from boatseg_core.ingest.completeness import Completeness
+from boatseg_core.ingest.seal import seal
 from boatseg_core.lake import Lake
 from boatseg_core.synth import DatasetSummary
 
@@ -164,3 +167,86 @@ def test_files_without_rows_keep_a_batch_out_of_gold(
     assert result.exit_code == 1
     assert "b.jpg: neither in raw_images nor in quarantine; run `boatseg ingest`" in result.stderr
     assert lake_of(tmp_path / "home").count("gold_dataset") == 0
+
+
+def fill_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Seal a batch of a folder that then goes away; another folder is the landing folder now."""
+    away, here = tmp_path / "usb", tmp_path / "here"
+    monkeypatch.setenv("BOATSEG_SEAL__MAX_FILES", "2")
+    for number, folder in enumerate((away, away, here, here, here)):
+        drop(folder, f"{number}.jpg", encoded(texture(number)))
+    lake = lake_of(tmp_path / "home")
+    for folder in (away, here):
+        settings = load_settings(home=tmp_path / "home", landing={"images": str(folder)})
+        seal(lake, settings)
+    monkeypatch.setenv("BOATSEG_LANDING__IMAGES", str(here))
+    return away, here
+
+
+def test_a_folder_that_is_gone_stops_its_own_batches_only(
+    boatseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, _ = fill_two_folders(tmp_path, monkeypatch)
+    away.rename(tmp_path / "unplugged")
+    first, *others = sorted(lake_of(tmp_path / "home").read("files")["batch_id"].unique())
+
+    result = boatseg("ingest")
+
+    assert result.exit_code == 2
+    assert f"{first}  the images folder {away} cannot be read" in result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("error: 1 batch could not be built") and str(away) in last
+    assert lake_of(tmp_path / "home").counts("raw_images") == {others[0]: 2, others[1]: 1}
+    assert "2 built" in result.stdout
+    (tmp_path / "unplugged").rename(away)
+    assert boatseg("ingest").exit_code == 0
+    assert lake_of(tmp_path / "home").count("raw_images") == 5
+
+
+def test_a_landing_folder_that_is_gone_does_not_stop_what_was_sealed_elsewhere(
+    boatseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, here = fill_two_folders(tmp_path, monkeypatch)
+    here.rename(tmp_path / "unplugged")
+    result = boatseg("ingest")
+    assert result.exit_code == 2
+    assert str(here) in result.stderr and "2 batches could not be built" in result.stderr
+    assert "Traceback" not in result.stderr and "no images in" not in result.stderr
+    assert "could not be listed" in result.stdout
+    assert lake_of(tmp_path / "home").count("raw_images") == 2
+
+
+def test_damage_of_one_batch_stops_no_other(
+    boatseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_two_folders(tmp_path, monkeypatch)
+    replace = Lake.replace_batch
+    first = min(lake_of(tmp_path / "home").read("files")["batch_id"])
+
+    def damaged(self: Lake, name: str, batch: str, data: Any, **options: Any) -> int:
+        if batch == first:
+            raise LakeError("a data file of the batch is damaged")
+        return replace(self, name, batch, data, **options)
+
+    monkeypatch.setattr(Lake, "replace_batch", damaged)
+    result = boatseg("ingest")
+    assert result.exit_code == 1
+    assert f"{first}: a data file of the batch is damaged" in result.stderr.splitlines()[-1]
+    assert first not in lake_of(tmp_path / "home").counts("raw_images")
+    assert len(lake_of(tmp_path / "home").counts("raw_images")) == 2
+
+
+def test_a_lake_that_cannot_be_written_stops_everything_at_once(
+    boatseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_two_folders(tmp_path, monkeypatch)
+    tried: list[str] = []
+
+    def full(self: Lake, name: str, batch: str, data: object, **_: object) -> int:
+        tried.append(batch)
+        raise LakeUnusable("the disk is full")
+
+    monkeypatch.setattr(Lake, "replace_batch", full)
+    result = boatseg("ingest")
+    assert result.exit_code == 1 and len(tried) == 1
+    assert result.stderr.splitlines()[-1] == "error: the disk is full"

@@ -17,6 +17,8 @@ from boatseg_core.ingest.bronze import ingest_batch
 from boatseg_core.ingest.completeness import completeness
 from boatseg_core.ingest.pictures import Taken
 from boatseg_core.ingest.seal import seal
+from boatseg_core.ingest.sources import Row
+from boatseg_core.ingest.sources.local import LocalSource
 from boatseg_core.lake import Lake
 
 PER_BATCH, BATCHES = 5, 4
@@ -197,3 +199,66 @@ def test_a_folder_that_goes_away_between_two_batches_loses_nothing(
         for batch in batches:
             ingest_batch(lake, batch, settings, reading=reading)
     assert lake.counts("raw_images") == dict.fromkeys(batches, PER_BATCH)
+
+
+def test_a_source_that_was_down_is_not_waited_for_again(
+    lake: Lake, settings: Settings, batches: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a store that does not answer, every look may take minutes."""
+    looks: list[str] = []
+
+    def down(source: LocalSource) -> None:
+        looks.append(source.name)
+        raise InputError("the store does not answer")
+
+    monkeypatch.setattr(LocalSource, "check", down)
+    with Reading(lake, settings, batches) as reading:
+        for batch in batches:
+            with pytest.raises(InputError, match="does not answer"):
+                reading.take(batch)
+    assert looks == ["landing"]
+
+
+def test_reads_of_a_batch_that_is_dropped_are_not_made(
+    lake: Lake, settings: Settings, batches: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a bucket: reading has threads of its own, here one, which is held up."""
+    go_on, begun = threading.Event(), threading.Event()
+    read: list[str] = []
+    fetch = LocalSource.fetch
+
+    def slow(source: LocalSource, row: Row) -> bytes:
+        read.append(row["path"])
+        begun.set()
+        assert go_on.wait(30)
+        return fetch(source, row)
+
+    monkeypatch.setattr(LocalSource, "fetch", slow)
+    monkeypatch.setattr(LocalSource, "readers", 1)
+    with Reading(lake, settings, batches[:2]) as reading:
+        reading.take(batches[0])
+        reading._fill()
+        assert begun.wait(30)
+        _, outcomes = reading.take(batches[1])
+        go_on.set()
+        assert sum(isinstance(each, Taken) for each in outcomes) == PER_BATCH
+    assert read == ["00.jpg", *(f"{n:02}.jpg" for n in range(PER_BATCH, 2 * PER_BATCH))]
+
+
+def test_whoever_stops_does_not_wait_for_what_was_queued(
+    lake: Lake, settings: Settings, batches: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, read = threading.Event(), []
+
+    def slow(source: LocalSource, row: Row) -> bytes:
+        read.append(row["path"])
+        assert go_on.wait(30)
+        return b""
+
+    monkeypatch.setattr(LocalSource, "fetch", slow)
+    monkeypatch.setattr(LocalSource, "readers", 1)
+    with Reading(lake, settings, batches) as reading:
+        reading.take(batches[0])
+        reading._fill()
+        threading.Timer(0.2, go_on.set).start()
+    assert read == ["00.jpg"]

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from support.lakes import grow_and_append
 
+from boatseg_core.errors import LakeUnusable
 from boatseg_core.lake import TABLES, Column, Lake, TableSpec
 from boatseg_core.lake.sql import query
 
@@ -116,3 +117,13 @@ def test_racing_processes_add_the_columns_once_and_lose_no_row(tmp_path: Path) -
     # Two may both find the column missing; the second commit is refused, never doubled.
     operations = [entry["operation"] for entry in table.history()]
     assert operations.count("ADD COLUMN") == 1
+
+
+def test_no_column_is_added_upon_an_empty_version(lake: Lake) -> None:
+    """As a loss of power leaves the newest entry; what it held would be lost for good."""
+    log = Path(lake.root, "raw_masks", "_delta_log")
+    newest = max(log.glob("*.json"))
+    newest.write_bytes(b"")
+    with pytest.raises(LakeUnusable, match=r"raw_masks is empty.*doctor --repair"):
+        lake.create("raw_masks")
+    assert max(log.glob("*.json")) == newest and newest.stat().st_size == 0
