@@ -22,6 +22,9 @@ concurrency:
     tag_concurrency_limits:
       - key: boatseg/heavy
         limit: 1
+python_logs: # what the lake warns of stands in the log of the run
+  managed_python_loggers:
+    - boatseg_core
 run_monitoring:
   enabled: true
   max_runtime_seconds: 43200 # a run that is still "started" after twelve hours is not

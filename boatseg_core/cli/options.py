@@ -122,9 +122,11 @@ def filled_lake(settings: Settings) -> Lake:
 
 
 def open_lake(settings: Settings) -> Lake:
-    """Open the lake, be it empty."""
+    """Open the lake, be it empty; what it warns of is shown."""
+    from boatseg_core.cli.remarks import show_remarks
     from boatseg_core.lake import Lake
 
+    show_remarks()
     return Lake.from_settings(settings)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -23,9 +24,12 @@ LOCK = "_lock"
 
 _PATIENCE = 30.0  # s that a repair waits for the commits of others
 _POLL = 0.02  # s
+_SILENCE = 1.0  # s of waiting before it is said what for
 # EBADF: NFS locks nothing alone that was opened to be read.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
 _START_WRITING = 2  # SYNC_FILE_RANGE_WRITE of <fcntl.h>
+
+_log = logging.getLogger(__name__)
 
 
 class LocalFiles:
@@ -131,7 +135,7 @@ class LocalFiles:
             return
         with self._lock_file() as lock:
             with suppress(_Unlockable):
-                _lock(lock, fcntl.LOCK_SH)  # for as long as a repair takes
+                self._wait_for_repair(lock)
             yield
 
     @contextmanager
@@ -149,8 +153,23 @@ class LocalFiles:
             finally:
                 self._alone = False
 
+    def _wait_for_repair(self, lock: int) -> None:
+        """Lock together with other commits, however long somebody else is alone."""
+        silent_until = time.monotonic() + _SILENCE
+        while time.monotonic() < silent_until:
+            with suppress(BlockingIOError):
+                return _lock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            time.sleep(_POLL)
+        _log.warning(
+            "waiting: the lake %s is being repaired (boatseg lake doctor), and what is written to "
+            "it goes on when that is done",
+            self.root,
+        )
+        return _lock(lock, fcntl.LOCK_SH)
+
     def _wait(self, lock: int) -> None:
-        end = time.monotonic() + _PATIENCE
+        begun = time.monotonic()
+        end, silent_until = begun + _PATIENCE, begun + _SILENCE
         while True:
             try:
                 return _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,6 +179,14 @@ class LocalFiles:
                         f"the lake {self.root} was not repaired, since other processes keep "
                         "committing to it or repair it: try again, or end them first"
                     ) from error
+                if time.monotonic() > silent_until:
+                    silent_until = end
+                    _log.warning(
+                        "waiting up to %.0f s for other processes to finish their commits to the "
+                        "lake %s, or their repair of it",
+                        _PATIENCE,
+                        self.root,
+                    )
                 time.sleep(_POLL)
 
     @contextmanager

@@ -8,7 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
@@ -72,6 +74,46 @@ def test_a_repair_that_cannot_be_alone_says_so(
         raise AssertionError("not alone")
 
 
+def test_a_commit_that_waits_for_a_repair_says_so_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    fill(home, 2)
+    lake = lake_of(home)
+    lake.create("files")
+    with ExitStack() as alone:
+        assert alone.enter_context(lake.files.alone())
+        threading.Timer(1.6, alone.close).start()
+        assert boatseg(home, "ingest") == 0
+    said = capsys.readouterr().err
+    assert said.count(f"waiting: the lake {home / 'lake'} is being repaired") == 1
+
+
+def test_a_commit_that_waits_a_moment_says_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = Lake(str(tmp_path)), Lake(str(tmp_path))
+    with ExitStack() as alone:
+        assert alone.enter_context(other.files.alone())
+        threading.Timer(0.1, alone.close).start()
+        one.create("files")
+    assert caplog.text == ""
+
+
+def test_a_repair_that_waits_for_a_commit_says_so_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files_local, "_SILENCE", 0.1)
+    home = tmp_path / "home"
+    fill(home, 2)
+    assert boatseg(home, "ingest") == 0
+    with ExitStack() as commit:
+        commit.enter_context(lake_of(home).files.committing())
+        threading.Timer(0.5, commit.close).start()
+        assert boatseg(home, "lake", "doctor", "--repair") == 0
+    assert capsys.readouterr().err.count("for other processes to finish their commits") == 1
+
+
 def test_a_file_system_without_locks_is_written_to_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +167,7 @@ def test_a_process_forked_during_a_commit_does_not_keep_the_lock(
 
     def forking(lock: int, how: int) -> None:
         flock(lock, how)
-        if how == fcntl.LOCK_SH:
+        if how & fcntl.LOCK_SH:
             kept.append(os.dup(lock))  # what a child has: the same open file
 
     monkeypatch.setattr(fcntl, "flock", forking)
@@ -134,6 +176,7 @@ def test_a_process_forked_during_a_commit_does_not_keep_the_lock(
         pass
     with other.files.alone() as locked:
         assert locked
+    assert kept
     for lock in kept:
         os.close(lock)
 
