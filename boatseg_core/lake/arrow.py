@@ -7,6 +7,7 @@ filters by the column. Here only bounds that were given are used.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,39 @@ from deltalake.fs import DeltaStorageHandler
 from boatseg_core.errors import LakeError
 from boatseg_core.lake.commit import active_files
 from boatseg_core.lake.schemas import TableSpec
+from boatseg_core.lake.unreadable import reading
 
 _UNREADABLE = frozenset({"deletionVectors", "columnMapping"})
 
 
+class Version(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow ships no types
+    """A dataset that knows which version it is, and says so when a file of it cannot be read."""
+
+    name: str
+    number: int
+
+    def to_batches(self, **options: Any) -> Iterator[pa.RecordBatch]:
+        """Scan it; see :meth:`pyarrow.dataset.Dataset.to_batches`.
+
+        Raises:
+            LakeError: A file is gone or damaged.
+        """
+        with reading(self.name, self.number):
+            yield from super().to_batches(**options)
+
+    def to_table(self, **options: Any) -> pa.Table:
+        """Read it; see :meth:`pyarrow.dataset.Dataset.to_table`.
+
+        Raises:
+            LakeError: A file is gone or damaged.
+        """
+        with reading(self.name, self.number):
+            return super().to_table(**options)
+
+
 def open_dataset(
     table: DeltaTable, spec: TableSpec, location: str, storage_options: dict[str, str]
-) -> ds.Dataset:
+) -> Version:
     """Open an opened version of a table for Arrow, without reading data.
 
     It has every column that the code knows, in the order of ``spec``; those that the version does
@@ -68,7 +95,9 @@ def open_dataset(
         )
         for row in (files.select(columns).iter_rows(named=True) if files.height else ())
     ]
-    return ds.FileSystemDataset(fragments, schema, format_, filesystem)
+    opened = Version(fragments, schema, format_, filesystem)
+    opened.name, opened.number = spec.name, table.version()
+    return opened
 
 
 def _schema(table: DeltaTable, spec: TableSpec) -> pa.Schema:

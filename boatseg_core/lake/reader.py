@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from boatseg_core.errors import ConfigError, LakeError, LakeUnusable
-from boatseg_core.lake.arrow import open_dataset
+from boatseg_core.lake.arrow import Version, open_dataset
 from boatseg_core.lake.files import Files, open_files
 from boatseg_core.lake.files_store import say_answer
 from boatseg_core.lake.schemas import TABLES, TableSpec
@@ -125,7 +125,7 @@ class Reader:
         """Newest Delta version of a table; ``None`` before it was created."""
         return self.table(name).version() if self.exists(name) else None
 
-    def dataset(self, name: str, version: int | None = None) -> ds.Dataset:
+    def dataset(self, name: str, version: int | None = None) -> Version:
         """Open a table as an Arrow dataset, without reading data.
 
         It has every column that the code knows; those that the table, or the pinned version of it,
@@ -186,7 +186,7 @@ class Reader:
         """
         if version is None and not self.exists(name):
             return
-        scanner = self.dataset(name, version).scanner(
+        for batch in self.dataset(name, version).to_batches(
             columns=list(columns) if columns else None,
             filter=None if batch_id is None else ds.field("batch_id") == batch_id,
             batch_size=rows,
@@ -195,8 +195,7 @@ class Reader:
             fragment_readahead=1,
             # By default a whole file's columns are fetched before its first row: twice the memory.
             fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=False),
-        )
-        for batch in scanner.to_batches():
+        ):
             if batch.num_rows:
                 yield batch
 
@@ -229,10 +228,10 @@ class Reader:
         )
         found: list[pa.RecordBatch] = []
         if image_ids and (version is not None or self.exists(name)):
-            scanner = self.dataset(name, version).scanner(
+            rows = self.dataset(name, version).to_batches(
                 columns=keep, filter=wanted, batch_size=64, batch_readahead=2, fragment_readahead=1
             )
-            found = [batch.cast(schema) for batch in scanner.to_batches() if batch.num_rows]
+            found = [batch.cast(schema) for batch in rows if batch.num_rows]
         frame = pl.from_arrow(pa.Table.from_batches(found, schema=schema))
         assert isinstance(frame, pl.DataFrame)
         return frame

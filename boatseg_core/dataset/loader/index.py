@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from boatseg_core.errors import InputError, LakeError
-from boatseg_core.lake import TABLES, Lake
+from boatseg_core.errors import InputError
+from boatseg_core.lake import TABLES, Lake, unreadable
 
 TABLE = "gold_dataset"
 BLOBS = ("image", "mask")
@@ -145,33 +145,9 @@ def read_index(
     )
 
 
-class reading:  # a context, named like one
-    """Says in one sentence what is wrong with a file of gold that cannot be read."""
-
-    def __init__(self, version: int, path: str = "") -> None:
-        self._version, self._which = version, f"its file {path}" if path else "a file of it"
-        self._path = path or "(one of several)"
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, FileNotFoundError) or _says_gone(error):
-            raise LakeError(
-                f"version {self._version} of gold_dataset cannot be read any more, "
-                f"{self._which} is gone (vacuumed?): use a newer version"
-            ) from error
-        if isinstance(error, OSError | pa.ArrowException):
-            raise LakeError(
-                f"file {self._path} of gold_dataset version {self._version} cannot be read: "
-                f"{str(error).splitlines()[0]}; `boatseg lake doctor` says what is damaged"
-            ) from error
-
-
-def _says_gone(error: BaseException | None) -> bool:
-    """Object stores tell through a plain OSError."""
-    text = str(error).lower()
-    return isinstance(error, OSError) and ("not found" in text or "404" in text)
+def reading(version: int, path: str = "") -> unreadable.reading:
+    """Context that says in one sentence what is wrong with a file of gold that cannot be read."""
+    return unreadable.reading(TABLE, version, path)
 
 
 def _mean_bytes(group: Any, blobs: Sequence[str]) -> float:
