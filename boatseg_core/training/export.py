@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,18 +15,22 @@ import numpy as np
 from boatseg_core.errors import TrainingError
 from boatseg_core.inference.spec import MODEL_FILE, ModelSpec
 from boatseg_core.training.commit import git_commit
+from boatseg_core.training.network import first_line
+from boatseg_core.training.onnx_operators import any_size
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from boatseg_core.config import Settings
     from boatseg_core.config.sections import Train
 
-# Understood by every onnxruntime since 1.12; all operators used are older.
-_OPSET = 17
+# Understood by every onnxruntime since 1.14; the first that can antialias.
+_OPSET = 18
 # Shapes that are neither the traced one nor like each other: batch, height and width must be free.
-_TRACED = (2, 3, 64, 96)
-_PARITY = ((1, 3, 128, 64), (3, 3, 96, 160))
+# Height and width are counted in what the network wants them to be multiples of.
+_TRACED = (2, 3, 2, 3)
+_PARITY = ((1, 3, 4, 2), (3, 3, 3, 5))
 # Logits; the same sums in another order. 1e-3 of a logit moves a probability by at most 0.00025.
 _TOLERANCE = 1e-3
 
@@ -62,6 +68,7 @@ def export(
     check_parity(network, folder / MODEL_FILE)
     ModelSpec(
         class_name=settings.labels.class_name,
+        multiple=_multiple(network),
         threshold=settings.predict.threshold,
         min_area=settings.predict.min_area,
         architecture=train.architecture,
@@ -75,7 +82,7 @@ def export(
 
 
 def to_onnx(network: nn.Module, path: Path) -> None:
-    """Export with free batch, height and width (multiples of 32), weights inside.
+    """Export with free batch, height and width (of the network's multiple), weights inside.
 
     By torch's tracing exporter: with free height and width the newer one works for more than ten
     minutes on a Unet whose encoder pads like TensorFlow, where tracing takes three seconds.
@@ -87,13 +94,13 @@ def to_onnx(network: nn.Module, path: Path) -> None:
 
     network = network.cpu().eval()
     axes = {0: "N", 2: "H", 3: "W"}
-    with torch.inference_mode(), warnings.catch_warnings():
-        # It is deprecated, and what it asks of sizes while tracing holds for multiples of 32.
+    with torch.inference_mode(), any_size(network, _OPSET), warnings.catch_warnings():
+        # It is deprecated, and what it asks of sizes while tracing holds for all such multiples.
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
                 network,
-                (torch.rand(_TRACED),),
+                (_pictures(network, _TRACED),),
                 path,
                 dynamo=False,
                 opset_version=_OPSET,
@@ -103,13 +110,45 @@ def to_onnx(network: nn.Module, path: Path) -> None:
             )
         except Exception as error:
             raise TrainingError(
-                f"the network cannot be exported to ONNX ({type(error).__name__}: {error}): "
+                f"the network cannot be exported to ONNX ({type(error).__name__}: "
+                f"{first_line(error)}): "
                 "choose another train.architecture or train.encoder"
             ) from error
 
 
-def check_parity(network: nn.Module, path: Path) -> float:
+def rehearse(network: nn.Module, pair: str) -> None:
+    """Export a network before it is trained, so that none is trained that could not be served.
+
+    Args:
+        network: Left as it was.
+        pair: What it is called in a message.
+
+    Raises:
+        TrainingError: It cannot be exported, or not for pictures of any size.
+    """
+    mode = network.training
+    try:
+        with TemporaryDirectory(prefix="boatseg-rehearsal-") as folder:
+            path = Path(folder) / MODEL_FILE
+            to_onnx(network, path)
+            # Without running statistics logits can be huge, and so can differences of rounding.
+            check_parity(network, path, tolerance=math.inf)
+    except TrainingError as error:
+        raise TrainingError(
+            f"what is trained with {pair} could not be served ({first_line(error)}): choose "
+            "another train.architecture or train.encoder"
+        ) from error
+    finally:
+        network.train(mode)
+
+
+def check_parity(network: nn.Module, path: Path, *, tolerance: float | None = None) -> float:
     """Compare onnxruntime with torch on shapes that were not traced.
+
+    Args:
+        network: The network.
+        path: What was exported of it.
+        tolerance: Largest difference allowed; None for that of a trained network.
 
     Returns:
         Largest difference of a logit, relative to the larger of 1 and the logit's size.
@@ -120,13 +159,14 @@ def check_parity(network: nn.Module, path: Path) -> float:
     import onnxruntime
     import torch
 
+    tolerance = _TOLERANCE if tolerance is None else tolerance
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors arrive as exceptions
     largest = 0.0
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         for shape in _PARITY:
-            images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+            images = _pictures(network, shape)
             with torch.inference_mode():
                 expected = network.cpu().eval()(images).numpy()
             (found,) = session.run(["logits"], {"image": images.numpy()})
@@ -140,10 +180,30 @@ def check_parity(network: nn.Module, path: Path) -> float:
     except TrainingError:
         raise
     except Exception as error:  # onnxruntime's errors share no public base
-        raise TrainingError(f"onnxruntime cannot run the exported model: {error}") from error
-    if largest > _TOLERANCE:
+        raise TrainingError(
+            f"onnxruntime cannot run the exported model: {first_line(error)}"
+        ) from error
+    if largest > tolerance:
         raise TrainingError(
             f"the exported model's logits differ from torch's by {largest:.2g} (more than "
-            f"{_TOLERANCE:g}): this architecture and encoder cannot be exported faithfully"
+            f"{tolerance:g}): this architecture and encoder cannot be exported faithfully"
         )
     return largest
+
+
+def _multiple(network: nn.Module) -> int:
+    """What height and width have to be multiples of; see :class:`.normalised.Normalised`."""
+    found = getattr(network, "multiple", 32)
+    return int(found)
+
+
+def _pictures(network: nn.Module, shape: tuple[int, int, int, int]) -> torch.Tensor:
+    """Noise ``[N, C, H, W]``; ``shape`` counts height and width in the network's multiple."""
+    import torch
+
+    count, channels, height, width = shape
+    multiple = _multiple(network)
+    return torch.rand(
+        (count, channels, height * multiple, width * multiple),
+        generator=torch.Generator().manual_seed(0),
+    )

@@ -182,9 +182,10 @@ def fit_rank(
     from boatseg_core.training.callbacks import Judge, LossGuard
     from boatseg_core.training.data import GoldModule
     from boatseg_core.training.ema import Ema
-    from boatseg_core.training.encoder_weights import input_statistics
+    from boatseg_core.training.encoder_weights import LITE0, input_statistics
+    from boatseg_core.training.export import rehearse
     from boatseg_core.training.model import Segmenter
-    from boatseg_core.training.network import build_network
+    from boatseg_core.training.network import build_network, size_multiple
     from boatseg_core.training.normalised import Normalised
     from boatseg_core.training.progress import ProgressBar
     from boatseg_core.training.strategy import AgreeOnStatistics
@@ -200,7 +201,10 @@ def fit_rank(
     if state and chosen.patience and state["judge"]["waited"] >= chosen.patience:
         epochs = []  # it had stopped early
     plain = build_network(chosen)  # first: it knows unknown encoders from those out of reach
-    network = Normalised(plain, *input_statistics(chosen.encoder, pretrained=chosen.pretrained))
+    statistics = input_statistics(chosen.encoder, pretrained=chosen.pretrained)
+    network = Normalised(plain, *statistics, multiple=size_multiple(plain))
+    if chosen.encoder != LITE0 and not state:  # the default's exports are known to work
+        rehearse(network, f"{chosen.architecture} on the encoder {chosen.encoder}")
     segmenter = Segmenter(network, chosen, chosen.max_steps, settings.predict.threshold)
     if state:
         network.load_state_dict(state["network"])

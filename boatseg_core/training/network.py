@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from boatseg_core.errors import TrainingError
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 _PRIOR = 0.01
 
 
-# Both have adaptive pooling to more than one cell; the exporter needs to know the input's size.
-_OF_ONE_SIZE = frozenset({"pspnet", "upernet"})
+# Most networks halve their input five times; some pool what is left of it further.
+_MULTIPLES = (32, 64, 128, 256)
 
 
 def build_network(train: Train) -> nn.Module:
@@ -56,17 +58,11 @@ def check_architecture(name: str, setting: str = "train.architecture") -> Any:
         setting: Where the name comes from, for the message.
 
     Raises:
-        TrainingError: There is none of this name (near ones are suggested), or what is trained
-            with it could not be served.
+        TrainingError: There is none of this name; near ones are suggested.
     """
     import segmentation_models_pytorch as smp
 
     known = {item.__name__.lower(): item for item in smp.MODEL_ARCHITECTURES_MAPPING.values()}
-    if name.lower() in _OF_ONE_SIZE:
-        raise TrainingError(
-            f"{setting} {name!r} pools its input to grids of a fixed size, which ONNX cannot do "
-            "for pictures of any size: choose another, such as FPN or DeepLabV3Plus"
-        )
     try:
         return known[name.lower()]
     except KeyError:
@@ -108,13 +104,23 @@ def _build(architecture: Any, train: Train, weights: str | bool | None) -> nn.Mo
     width = inspect.signature(architecture).parameters.get("decoder_channels")
     if width is not None and isinstance(width.default, tuple | list):
         options["decoder_channels"] = train.decoder_channels
-    network: nn.Module = architecture(
-        encoder_name=train.encoder,
-        encoder_weights=weights,
-        in_channels=3,
-        classes=1,
-        **options,
-    )
+    options |= {
+        "encoder_name": train.encoder,
+        "encoder_weights": weights,
+        "in_channels": 3,
+        "classes": 1,
+    }
+    if architecture.__name__ == "DPT":
+        # Plain vision transformers take pictures of one size unless told otherwise; other encoders
+        # of timm's have no such option.
+        try:
+            dynamic: nn.Module = architecture(**options, dynamic_img_size=True)
+        except TypeError as error:
+            if "dynamic_img_size" not in str(error):
+                raise
+        else:
+            return dynamic
+    network: nn.Module = architecture(**options)
     return network
 
 
@@ -149,6 +155,27 @@ def first_line(error: Exception) -> str:
     return text.splitlines()[0][:200] if text else "no message"
 
 
+def size_multiple(network: nn.Module) -> int:
+    """Find out what a network wants the height and width of its input to be multiples of.
+
+    Nearly all take multiples of 32 px; PAN, which pools three times more, takes those of 128. Where
+    none of those tried passes, 32 is returned.
+
+    Args:
+        network: RGB ``[N, 3, H, W]`` to logits; left as it was.
+    """
+    import torch
+
+    for multiple in _MULTIPLES:
+        try:
+            with _looking(network):
+                network.eval()(torch.zeros(1, 3, multiple, 2 * multiple))
+        except Exception:  # what no size mends is said by the look at real sizes
+            continue
+        return multiple
+    return _MULTIPLES[0]
+
+
 def _check_sizes(network: nn.Module, train: Train) -> None:
     """Pass pictures as training and validation will: what cannot work fails with a sentence now.
 
@@ -160,12 +187,12 @@ def _check_sizes(network: nn.Module, train: Train) -> None:
     from boatseg_core.training.memory import ran_out
 
     pair = f"{train.architecture} on the encoder {train.encoder}"
-    buffers = [buffer.clone() for buffer in network.buffers()]
-    mode, crop = network.training, train.crop
+    multiple = size_multiple(network)
+    crop = -(-train.crop // multiple) * multiple
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with _looking(network):
             network.train()(torch.zeros(min(2, train.batch_size), 3, crop, crop))
-            network.eval()(torch.zeros(1, 3, crop + 32, crop + 64))
+            network.eval()(torch.zeros(1, 3, crop + multiple, crop + 2 * multiple))
     except Exception as error:
         if ran_out(error):
             raise TrainingError(
@@ -181,6 +208,17 @@ def _check_sizes(network: nn.Module, train: Train) -> None:
             f"{pair} does not take pictures of any size ({first_line(error)}): choose another "
             "train.encoder"
         ) from error
+
+
+@contextmanager
+def _looking(network: nn.Module) -> Iterator[None]:
+    """Let pictures pass without leaving a trace: no gradients, draws or running statistics."""
+    import torch
+
+    buffers, mode = [buffer.clone() for buffer in network.buffers()], network.training
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            yield
     finally:
         network.train(mode)
         for buffer, before in zip(network.buffers(), buffers, strict=True):

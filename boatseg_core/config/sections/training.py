@@ -12,9 +12,7 @@ Loss: TypeAlias = Literal["bce_dice", "focal_dice", "lovasz", "tversky"]
 class Train(Section):
     """The network and its training."""
 
-    architecture: str = setting(
-        "Unet", "", "Any architecture of segmentation-models-pytorch but PSPNet and UPerNet."
-    )
+    architecture: str = setting("Unet", "", "Any architecture of segmentation-models-pytorch.")
     encoder: str = setting(
         "tu-tf_efficientnet_lite0", "", "Any encoder of segmentation-models-pytorch."
     )

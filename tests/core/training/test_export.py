@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,34 +14,77 @@ from boatseg_core.inference.spec import MODEL_FILE, SPEC_FILE, ModelSpec
 from boatseg_core.training import commit as commit_module
 from boatseg_core.training import export as export_module
 from boatseg_core.training.commit import git_commit
-from boatseg_core.training.export import check_parity, export, to_onnx
-from boatseg_core.training.network import build_network
+from boatseg_core.training.export import check_parity, export, rehearse, to_onnx
+from boatseg_core.training.fit import fit, resolve
+from boatseg_core.training.network import build_network, size_multiple
 from boatseg_core.training.normalised import Normalised
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.5, 0.2, 0.1]
 
 
-def network(architecture: str = "Unet") -> torch.nn.Module:
+def network(architecture: str = "Unet", **train: Any) -> Normalised:
     torch.manual_seed(0)
-    built = build_network(Train(architecture=architecture, decoder_channels=(32, 16, 16, 8, 8)))
-    return Normalised(built, MEAN, STD).eval()
+    width = (32, 16, 16, 8, 8)
+    built = build_network(
+        Train(architecture=architecture, decoder_channels=width, crop=64, batch_size=2, **train)
+    )
+    return Normalised(built, MEAN, STD, size_multiple(built)).eval()
 
 
-@pytest.mark.parametrize("architecture", ["Unet", "FPN"])
-def test_the_graph_computes_the_same_on_any_size(architecture, tmp_path):
+def test_every_architecture_computes_the_same_on_any_size(tmp_path):
     import onnxruntime
+    import segmentation_models_pytorch as smp
 
-    model, path = network(architecture), tmp_path / "model.onnx"
-    to_onnx(model, path)
-    assert check_parity(model, path) < 1e-3
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (found,), (given,) = session.get_outputs(), session.get_inputs()
-    assert (given.name, given.type, given.shape[1]) == ("image", "tensor(float)", 3)
-    assert (found.name, found.type) == ("logits", "tensor(float)")
-    image = torch.rand(2, 3, 32, 256, generator=torch.Generator().manual_seed(3))
-    (logits,) = session.run(None, {"image": image.numpy()})
-    with torch.inference_mode():
-        np.testing.assert_allclose(logits, model(image).numpy(), atol=2e-3)
+    names = [item.__name__ for item in smp.MODEL_ARCHITECTURES_MAPPING.values()]
+    assert {"Unet", "PSPNet", "UPerNet", "PAN", "DPT"} <= set(names)
+    path = tmp_path / "model.onnx"
+    for name in names:
+        model = network(name, encoder="tu-test_resnet", pretrained=False)
+        to_onnx(model, path)
+        assert check_parity(model, path) < 1e-3, name
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        (found,), (given,) = session.get_outputs(), session.get_inputs()
+        assert (given.name, given.type, given.shape[1]) == ("image", "tensor(float)", 3)
+        assert (found.name, found.type) == ("logits", "tensor(float)")
+        side = model.multiple
+        image = torch.rand(2, 3, side, 5 * side, generator=torch.Generator().manual_seed(3))
+        (logits,) = session.run(None, {"image": image.numpy()})
+        with torch.inference_mode():
+            np.testing.assert_allclose(logits, model(image).numpy(), atol=2e-3, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoder"),
+    [("DPT", "tu-test_vit"), ("Unet", "mobileone_s4"), ("Segformer", "mit_b0")],
+)
+def test_encoders_whose_operators_onnx_has_in_other_words(architecture, encoder, tmp_path):
+    model = network(architecture, encoder=encoder, pretrained=False)
+    to_onnx(model, tmp_path / "model.onnx")
+    assert check_parity(model, tmp_path / "model.onnx") < 1e-3
+
+
+def test_what_could_not_be_served_is_refused_before_it_is_trained(gold, settings, tmp_path, capfd):
+    # Its attention folds the picture with sizes that tracing takes for constants.
+    chosen = resolve(
+        settings, {"encoder": "tu-mobilevit_xxs", "pretrained": False, "max_steps": 10**6}
+    )
+    with pytest.raises(
+        TrainingError, match=r"Unet on .*mobilevit.* could not be served \(.*Reshape"
+    ):
+        fit(gold, settings, chosen, work=tmp_path, on_epoch=None, progress=False)
+    assert capfd.readouterr().out == ""
+
+
+def test_a_rehearsal_leaves_the_network_as_it_was():
+    model = network(encoder="tu-test_resnet", pretrained=False).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.manual_seed(5)
+    after = torch.rand(1)
+    torch.manual_seed(5)
+    rehearse(model, "a pair")
+    assert torch.equal(torch.rand(1), after)
+    assert model.training and all(p.requires_grad for p in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_the_folder_holds_two_files_that_describe_the_model(settings, tmp_path):

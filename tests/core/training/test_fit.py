@@ -51,6 +51,34 @@ def test_train_gives_a_folder_that_the_predictor_loads(gold, settings, tmp_path,
     assert len(lines) == 2 and all("predicting nothing 0.400" in line for line in lines)
 
 
+@pytest.mark.parametrize(("architecture", "side"), [("PSPNet", 32), ("UPerNet", 32), ("PAN", 128)])
+def test_networks_that_pool_to_grids_are_trained_and_served(
+    architecture, side, gold, settings, tmp_path
+):
+    result = train(
+        gold,
+        settings,
+        overrides={
+            "architecture": architecture,
+            "encoder": "tu-test_resnet",
+            "pretrained": False,
+            "max_steps": 2,
+            "validations": 1,
+        },
+        work=tmp_path,
+        progress=False,
+    )
+    predictor = Predictor.load(result.folder)
+    assert (predictor.spec.architecture, predictor.spec.multiple) == (architecture, side)
+    assert result.metrics["images"] == 5
+    generator = np.random.default_rng(0)
+    for shape in ((100, 70, 3), (33, 200, 3), (7, 5, 3)):
+        image = generator.integers(0, 256, shape, np.uint8)
+        assert predictor.logits(image).shape == shape[:2]
+        (answer,) = predictor.predict_arrays([image])
+        assert answer.mask().shape == shape[:2]
+
+
 def test_a_longer_training_finds_the_boats(write_gold, settings, tmp_path):
     gold = write_gold(train=(24, 8), valid=(4, 2), test=(6, 4))
     result = train(

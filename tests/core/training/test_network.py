@@ -6,7 +6,7 @@ import torch  # noqa: TID253
 from boatseg_core.config.sections import Train
 from boatseg_core.errors import TrainingError
 from boatseg_core.training.encoder_weights import hub_weights, lite0_state
-from boatseg_core.training.network import build_network
+from boatseg_core.training.network import build_network, size_multiple
 from boatseg_core.training.normalised import Normalised
 
 
@@ -20,10 +20,28 @@ def test_architectures_give_logits_of_the_input_size(architecture):
     assert torch.equal(stem, lite0_state()["conv_stem.weight"])
 
 
-@pytest.mark.parametrize("architecture", ["PSPNet", "upernet"])
-def test_what_could_not_be_served_is_refused_before_it_is_trained(architecture):
-    with pytest.raises(TrainingError, match="ONNX"):
-        build_network(Train(architecture=architecture))
+def test_what_a_network_wants_sizes_to_be_multiples_of_is_found_out():
+    train = Train(encoder="tu-test_resnet", pretrained=False, crop=64, batch_size=2)
+    unet, pan = (
+        build_network(train.model_copy(update={"architecture": name})) for name in ("Unet", "PAN")
+    )
+    assert (size_multiple(unet), size_multiple(pan)) == (32, 128)
+    with pytest.raises(RuntimeError, match="too small"):
+        pan(torch.zeros(2, 3, 96, 96))
+    padded = Normalised(pan, [0.5] * 3, [0.5] * 3, multiple=128)
+    logits = padded(torch.rand(2, 3, 96, 160))
+    assert logits.shape == (2, 1, 96, 160)
+    torch.autograd.backward(logits.sum())  # what is trained on such crops learns
+
+
+def test_padding_repeats_the_edge_and_is_cut_off_again():
+    network = Normalised(torch.nn.Identity(), [0.0] * 3, [1.0] * 3, multiple=8)
+    seen = []
+    network.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    image = torch.rand(1, 3, 5, 9)
+    assert torch.equal(network(image), image)
+    assert seen[0].shape == (1, 3, 8, 16)
+    assert torch.equal(seen[0][:, :, 7, 15], image[:, :, 4, 8])
 
 
 def test_a_new_network_expects_few_objects():
