@@ -12,7 +12,8 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 C = Path("boatseg_core/imaging/csrc")
-UNIX = ["-O3", "-std=c11", "-fvisibility=hidden", "-Wall", "-Wextra"]
+# How vectors are passed between functions is of no matter: those that take any are inlined.
+UNIX = ["-O3", "-std=c11", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"]
 
 setup(
     ext_modules=[

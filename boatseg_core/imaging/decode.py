@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from boatseg_core.errors import ImageError
+from boatseg_core.imaging import jpeg
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -113,7 +114,12 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RgbImage:
     Raises:
         ImageError: See :data:`REASONS`.
     """
-    return np.asarray(load_rgb(open_image(data, max_pixels=max_pixels)))
+    image = open_image(data, max_pixels=max_pixels)
+    if jpeg.is_plain(image):
+        pixels = jpeg.pixels(data, image.size)
+        if pixels is not None:
+            return pixels
+    return np.asarray(load_rgb(image))
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from boatseg_core.imaging.fingerprint import cell_fingerprints
-from boatseg_core.imaging.sums import SATURATION_SCALE, sums
+from boatseg_core.imaging.sums import SATURATION_SCALE, Sums, jpeg_sums, sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,16 @@ def figures(rgb: Image.Image) -> Figures:
     Args:
         rgb: Image of mode ``RGB``.
     """
-    s = sums(rgb)
+    return _figures(sums(rgb))
+
+
+def jpeg_figures(data: bytes, width: int, height: int) -> Figures | None:
+    """Measure a JPEG while it is decoded; see :func:`.sums.jpeg_sums`."""
+    found = jpeg_sums(data, width, height)
+    return None if found is None else _figures(found)
+
+
+def _figures(s: Sums) -> Figures:
     return Figures(
         brightness=s.total / s.pixels,
         contrast=variance(s.pixels, s.total, s.square) ** 0.5,

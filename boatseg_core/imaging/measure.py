@@ -9,7 +9,8 @@ from typing import Literal
 from PIL import Image
 
 from boatseg_core.imaging.decode import DEFAULT_MAX_PIXELS, load_rgb, open_image
-from boatseg_core.imaging.figures import Figures, figures
+from boatseg_core.imaging.figures import Figures, figures, jpeg_figures
+from boatseg_core.imaging.jpeg import is_plain
 from boatseg_core.imaging.reduced import figures_of_reduced, planes_of, reduce, reducible
 from boatseg_core.imaging.walk import walk
 
@@ -64,15 +65,19 @@ def measure(
     # Asked before the pixels are decoded: a TIFF forgets its orientation once it is applied.
     tag, readable = _orientation(image)
     orientation = tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
-    reduced = None
+    reduced = whole = None
     if not readable:
         # A PNG decodes all its pixels to find its EXIF block; after a failure it would hand out
         # the half-filled picture as whole.
         image = open_image(data, max_pixels=max_pixels)
     elif mode == "entropy":
         reduced = _measure_reduced(data, image, tag, orientation)
+    elif is_plain(image):
+        whole = jpeg_figures(data, image.width, image.height)
     if reduced:
         width, height, found = reduced
+    elif whole:
+        (width, height), found = image.size, whole
     else:
         rgb = load_rgb(image)
         (width, height), found = rgb.size, figures(rgb)

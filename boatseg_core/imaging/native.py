@@ -6,7 +6,7 @@ import warnings
 from types import ModuleType
 from typing import Final
 
-_INTERFACE: Final = 2
+_INTERFACE: Final = 3
 """What this code expects of it; ``csrc/module.c`` has the same number."""
 
 pixels: ModuleType | None

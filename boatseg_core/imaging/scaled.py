@@ -1,7 +1,7 @@
 """From the bytes of a picture to pixels of the size that is wanted.
 
-A JPEG that is wanted smaller is decoded smaller: libjpeg scales by 1/2, 1/4 or 1/8 inside the
-inverse cosine transform, which saves most of its work. What is left to the wanted size is filtered
+A JPEG that is wanted smaller is decoded smaller: scaled by 1/2, 1/4 or 1/8 inside the inverse
+cosine transform, which saves most of its work. What is left to the wanted size is filtered
 (bilinear with the support of the reduction, which antialiases). A mask is brought to the same
 pixel grid by coverage: a pixel is boat where boats cover half of it or more.
 """
@@ -16,7 +16,8 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from boatseg_core.imaging.decode import load_rgb, open_image
+from boatseg_core.imaging import jpeg
+from boatseg_core.imaging.decode import decode, load_rgb, open_image
 from boatseg_core.imaging.mask_png import decode_mask
 
 U8 = npt.NDArray[np.uint8]
@@ -47,6 +48,14 @@ def image_at(data: bytes, height: int, width: int) -> U8:
         ImageError: See :data:`boatseg_core.imaging.decode.REASONS`.
     """
     image = open_image(data, max_pixels=NO_BOUND)
+    times = min(image.width // max(width, 1), image.height // max(height, 1))
+    if times < 4 and jpeg.is_plain(image):
+        pixels = jpeg.pixels(data, image.size, halved=times >= 2)
+        if pixels is not None:
+            if pixels.shape[:2] == (height, width):
+                return pixels
+            whole = Image.fromarray(pixels)
+            return np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR))
     if isinstance(image, JpegImageFile):
         turned = height != width and image.getexif().get(_ORIENTATION, 1) >= _TURNED
         # Never below what is wanted; a picture that is already smaller is left as it is.
@@ -55,6 +64,35 @@ def image_at(data: bytes, height: int, width: int) -> U8:
     if rgb.size != (width, height):
         rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(rgb)
+
+
+def region(data: bytes, left: int, top: int, width: int, height: int) -> U8:
+    """Decode a box of an image: as much of it as lies within the image.
+
+    Of a JPEG only what it takes is decoded. Damage below the box is not noticed then; what is in
+    gold was decoded whole when it was ingested.
+
+    Args:
+        data: The file's bytes.
+        left: Left edge of the box in pixels, upright; 0 or more.
+        top: Top edge; 0 or more.
+        width: Of the box, in pixels.
+        height: Of the box.
+
+    Returns:
+        uint8 ``[h, w, 3]`` RGB, upright: ``decode(data)[top : top + height, left : left + width]``.
+
+    Raises:
+        ImageError: See :data:`boatseg_core.imaging.decode.REASONS`.
+    """
+    image = open_image(data, max_pixels=NO_BOUND)
+    if jpeg.is_plain(image):
+        across, down = min(width, image.width - left), min(height, image.height - top)
+        if min(across, down) > 0:
+            pixels = jpeg.pixels(data, image.size, box=(left, top, across, down))
+            if pixels is not None:
+                return pixels
+    return decode(data, max_pixels=NO_BOUND)[top : top + height, left : left + width]
 
 
 def mask_at(data: bytes, height: int, width: int) -> npt.NDArray[np.bool_]:

@@ -89,6 +89,25 @@ def sums(rgb: Image.Image) -> Sums:
     return _with_counts(width, height, found, cells, histogram)
 
 
+def jpeg_sums(data: bytes, width: int, height: int) -> Sums | None:
+    """Compute the same while a JPEG is decoded, strip by strip: the picture never is in memory.
+
+    Args:
+        data: The bytes of a file that :func:`.jpeg.is_plain` is true of.
+        width: Width of the picture in pixels, as its header has it.
+        height: Its height in pixels.
+
+    Returns:
+        ``None`` if the file has to be left to Pillow.
+    """
+    if native.pixels is None:
+        return None
+    cells = np.empty((height // CELL, width // CELL), dtype=np.uint8)
+    histogram = np.empty((3, 256), dtype=np.uint32)
+    found = native.pixels.measure_jpeg(data, width, height, cells, histogram)
+    return None if found is None else _with_counts(width, height, found, cells, histogram)
+
+
 def plain_sums(rgb: Image.Image) -> Sums:
     """Compute the same as :func:`sums` in NumPy: the definition, and the stand-in."""
     width, height = rgb.size

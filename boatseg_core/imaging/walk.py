@@ -10,13 +10,11 @@ together on thousands of files, whole and damaged.
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import numpy.typing as npt
-from PIL import features
 
 from boatseg_core.imaging import native
+from boatseg_core.imaging.jpeg import rounds_as_known
 
 SIDE = 8
 """Pixels along a block, of which one is left."""
@@ -39,14 +37,9 @@ def walk(data: bytes, width: int, height: int) -> Planes | None:
         was installed without a C compiler, or Pillow with another library than libjpeg-turbo, whose
         rounding is the one known here.
     """
-    if native.pixels is None or not _rounds_as_known():
+    if native.pixels is None or not rounds_as_known():
         return None
     planes = native.pixels.walk(data, width, height)
     if planes is None:
         return None
     return np.frombuffer(planes, np.uint8).reshape(3, -(-height // SIDE), -(-width // SIDE))
-
-
-@cache
-def _rounds_as_known() -> bool:
-    return bool(features.check_feature("libjpeg_turbo"))

@@ -1,9 +1,9 @@
 """Damaged JPEGs from a seed, and a process of its own that reads thousands of them.
 
-Run as ``python -m support.fuzz SEED COUNT`` (from ``tests``): every file is decoded in full,
-measured in full and in entropy mode, and one JSON object with the verdicts goes to standard output.
-A process of its own, so that a crash is an exit code, a hang a traceback, and memory a
-number.
+Run as ``python -m support.fuzz SEED COUNT`` (from ``tests``): every file is decoded in full by the
+library and by us, measured in full and in entropy mode, and one JSON object with the verdicts goes
+to standard output. A process of its own, so that a crash is an exit code, a hang a traceback, and
+memory a number.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ import numpy as np
 from PIL import Image
 
 from boatseg_core.errors import ImageError
-from boatseg_core.imaging.decode import REASONS, decode, open_image
+from boatseg_core.imaging import jpeg, native
+from boatseg_core.imaging.decode import REASONS, decode, load_rgb, open_image
 from boatseg_core.imaging.measure import measure
 from boatseg_core.imaging.reduced import planes_of, reduce
+from boatseg_core.imaging.sums import Sums, jpeg_sums, plain_sums
 from boatseg_core.imaging.walk import walk
 from support.pictures import texture
 
@@ -228,18 +230,89 @@ def walked(data: bytes) -> bool | None:
     planes = walk(data, *image.size) if min(image.size) >= 8 else None
     if planes is None:
         return None
-    decode(data, max_pixels=MAX_PIXELS)
+    library_pixels(data)
     assert reduce(image, 1)
     image.load()
     return bool((planes == planes_of(image.convert("RGB"))).all())
 
 
+def library_pixels(data: bytes) -> np.ndarray:
+    """What Pillow makes of a file."""
+    return np.asarray(load_rgb(open_image(data, max_pixels=MAX_PIXELS)))
+
+
+def decoded(data: bytes) -> bool | None:
+    """Whether what the decoder gives is the library's; ``None`` if it leaves it the file.
+
+    Compared are all pixels, those of a box, those at half the size, each with every kind of the
+    decoder that this machine can run, and the sums. What the decoder takes whole, the library has
+    to decode: else this raises.
+    """
+    try:
+        image = open_image(data, max_pixels=MAX_PIXELS)
+    except ImageError:
+        return None
+    if native.pixels is None or not jpeg.is_plain(image):
+        return None
+    size = width, height = image.size
+    box = (width // 3, height // 5, -(-width // 4), -(-height // 2))
+    found = [
+        _by_kind(data, size, kind, box=each, halved=halved)
+        for kind in range(native.pixels.DECODERS)
+        for halved, each in ((False, (0, 0, *size)), (False, box), (True, _half(size)))
+    ]
+    if found[0] is None or found[2] is None:
+        return None
+    whole = library_pixels(data)
+    image.draft(None, (width // 2, height // 2))
+    halved = np.asarray(image.convert("RGB"))
+    if halved.shape[:2] != _half(size)[:1:-1]:  # too small a picture for Pillow to scale
+        halved = None
+    left, top, across, down = box
+    wanted = [whole, whole[top : top + down, left : left + across], halved]
+    sums = jpeg_sums(data, *size)
+    return (
+        all(
+            a is not None and (b is None or bool((a == b).all()))
+            for a, b in zip(found, wanted * native.pixels.DECODERS, strict=True)
+        )
+        and sums is not None
+        and _same_sums(sums, plain_sums(Image.fromarray(whole)))
+    )
+
+
+def _half(size: tuple[int, int]) -> tuple[int, int, int, int]:
+    return 0, 0, -(-size[0] // 2), -(-size[1] // 2)
+
+
+def _by_kind(
+    data: bytes,
+    size: tuple[int, int],
+    kind: int,
+    *,
+    box: tuple[int, int, int, int],
+    halved: bool,
+) -> np.ndarray | None:
+    assert native.pixels is not None
+    out = np.full((box[3], box[2], 3), 77, dtype=np.uint8)
+    return out if native.pixels.decode(data, *size, *box, halved, out, kind) else None
+
+
+def _same_sums(one: Sums, other: Sums) -> bool:
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for name in Sums.__dataclass_fields__
+    )
+
+
 def main(seed: int, count: int) -> dict[str, Any]:
-    """Read ``count`` damaged files three ways and collect the verdicts; walk them as well."""
+    """Read ``count`` damaged files four ways and collect the verdicts; compare pixels as well."""
     verdicts: Counter[str] = Counter()
     walks: Counter[str] = Counter()
+    decodes: Counter[str] = Counter()
     differing: list[dict[str, Any]] = []
     ways: tuple[tuple[str, Callable[[bytes], object]], ...] = (
+        ("library", library_pixels),
         ("decode", lambda data: decode(data, max_pixels=MAX_PIXELS)),
         ("full", lambda data: measure(data, max_pixels=MAX_PIXELS)),
         ("entropy", lambda data: measure(data, max_pixels=MAX_PIXELS, mode="entropy")),
@@ -251,8 +324,9 @@ def main(seed: int, count: int) -> dict[str, Any]:
             found[name] = verdict(lambda read=read, data=data: read(data))  # type: ignore[misc]
             faulthandler.cancel_dump_traceback_later()
         verdicts[found["decode"]] += 1
-        same = walked(data)
-        walks["left" if same is None else "same" if same else "other"] += 1
+        for counter, check in ((walks, walked), (decodes, decoded)):
+            same = check(data)
+            counter["left" if same is None else "same" if same else "other"] += 1
         if len(set(found.values())) > 1:
             differing.append({"number": number, "kind": kind, **found})
     status = Path("/proc/self/status")
@@ -263,6 +337,7 @@ def main(seed: int, count: int) -> dict[str, Any]:
     return {
         "verdicts": dict(verdicts),
         "walks": dict(walks),
+        "decodes": dict(decodes),
         "differing": differing,
         "peak_mib": peak,
     }

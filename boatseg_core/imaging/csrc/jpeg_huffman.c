@@ -48,6 +48,43 @@ static void fill_skips(Codes *codes)
     }
 }
 
+/* A code with its extra bits. */
+typedef struct {
+    int bits, step, value;
+} Coefficient;
+
+/* What is in sight after some bits are used; no bits if it is not all in sight. */
+static Coefficient coefficient(const Codes *codes, uint32_t ahead, int used)
+{
+    ahead = ahead << (LOOKUP - PAIR_LOOKUP + used) & ((1 << LOOKUP) - 1);
+    uint16_t one = codes->one[ahead];
+    int symbol = one >> SYMBOL, bits = one & 63, extra = symbol & 15;
+    if (!one || used + bits > PAIR_LOOKUP)
+        return (Coefficient){0, 0, 0};
+    int value = (int)(ahead >> (LOOKUP - bits)) & ((1 << extra) - 1);
+    if (extra && value < 1 << (extra - 1))
+        value -= (1 << extra) - 1;
+    return (Coefficient){bits, symbol ? (symbol >> 4) + 1 : BLOCK_END, value};
+}
+
+static void fill_pairs(Codes *codes)
+{
+    for (uint32_t ahead = 0; ahead < 1 << PAIR_LOOKUP; ahead++) {
+        Coefficient first = coefficient(codes, ahead, 0), second = {0, 0, first.value};
+        if (!first.bits)
+            first.step = BLOCK_END;
+        else if (first.step != BLOCK_END)
+            second = coefficient(codes, ahead, first.bits);
+        if (!second.bits)
+            second.value = first.value;
+        codes->pair[ahead] = (uint64_t)(first.bits + second.bits) |
+                             (uint64_t)first.step << FIRST_STEP |
+                             (uint64_t)second.step << SECOND_STEP |
+                             (uint64_t)(uint16_t)first.value << FIRST |
+                             (uint64_t)(uint16_t)second.value << SECOND;
+    }
+}
+
 int make_codes(const HuffmanTable *table, Codes *codes)
 {
     uint32_t code = 0, symbols = 0;
@@ -71,8 +108,10 @@ int make_codes(const HuffmanTable *table, Codes *codes)
         }
         codes->limit[length] = code << (LONGEST_CODE - length);
     }
-    if (table->is_ac)
+    if (table->is_ac) {
         fill_skips(codes);
+        fill_pairs(codes);
+    }
     return 1;
 }
 

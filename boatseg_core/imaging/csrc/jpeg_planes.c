@@ -4,15 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint8_t natural_order[COEFFICIENTS] = {
-    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
-    41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
-    30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
-
 void set_steps(const uint8_t quant[COEFFICIENTS], Steps *steps)
 {
     for (int k = 0; k < COEFFICIENTS; k++) {
-        int row = natural_order[k] / BLOCK_SIDE, column = natural_order[k] % BLOCK_SIDE;
+        int row = zigzag[k] / BLOCK_SIDE, column = zigzag[k] % BLOCK_SIDE;
         int used = (row == 0 || row % 2) && (column == 0 || column % 2);
         steps->step[k] = quant[k];
         steps->place[k] = (uint8_t)(used ? (row + 1) / 2 * LANES + (column + 1) / 2
@@ -20,14 +15,14 @@ void set_steps(const uint8_t quant[COEFFICIENTS], Steps *steps)
     }
 }
 
-int open_planes(Planes *planes, const JpegHeader *header, int mcus_across, int mcus_down)
+int open_planes(Planes *planes, const JpegHeader *header, size_t across, size_t down)
 {
     for (int c = 0; c < header->components; c++) {
         int halved = header->across == 2 && header->down == 2;
-        int across = c == 0 ? header->across : halved ? 2 : 1;
-        int down = c == 0 ? header->down : halved ? 2 : 1;
-        planes->stride[c] = (size_t)mcus_across * (size_t)across;
-        planes->values[c] = malloc(planes->stride[c] * (size_t)mcus_down * (size_t)down);
+        int wide = c == 0 ? header->across : halved ? 2 : 1;
+        int tall = c == 0 ? header->down : halved ? 2 : 1;
+        planes->stride[c] = across * (size_t)wide;
+        planes->values[c] = malloc(planes->stride[c] * down * (size_t)tall);
         if (!planes->values[c])
             return 0;
     }

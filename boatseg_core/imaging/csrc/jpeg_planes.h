@@ -23,7 +23,7 @@ typedef struct {
 } Planes;
 
 void set_steps(const uint8_t quant[COEFFICIENTS], Steps *steps);
-int open_planes(Planes *planes, const JpegHeader *header, int mcus_across, int mcus_down);
+int open_planes(Planes *planes, const JpegHeader *header, size_t across, size_t down);
 void close_planes(Planes *planes);
 
 /* Write planes of red, green and blue: jdcolor.c, and for chroma of half the size in one direction

@@ -1,7 +1,7 @@
 /* One pass over a decoded picture; sums.py defines what is computed.
  *
- * The picture is walked in panels of PANEL columns and strips of TILE rows, so that all scratch
- * memory is fixed and stays in the processor's caches.
+ * The picture is walked in strips of TILE rows and panels of PANEL columns, so that scratch memory
+ * stays in the processor's caches, and a decoder need never hold all of the picture.
  */
 #include "picture.h"
 
@@ -37,6 +37,14 @@ typedef struct {
     uint8_t low[PANEL], high[PANEL];
     Histograms histogram;
 } Scratch;
+
+struct Picture {
+    Scratch scratch;
+    Sums sums;
+    ptrdiff_t width, height, y;
+    uint8_t *cells;
+    uint8_t last[][2][PANEL + 64]; /* of each panel: luminance of the last two rows */
+};
 
 /* ITU-R 601 luma in 16-bit fixed point, as Pillow's convert("L") computes it. */
 INLINE uint32_t luminance(uint32_t pixel)
@@ -251,52 +259,79 @@ static void put_cells(const uint8_t *grey[TILE], ptrdiff_t n, ptrdiff_t w, Scrat
     }
 }
 
-static void walk_panel(const uint8_t *pixels, ptrdiff_t width, ptrdiff_t height, int bytes,
-                       ptrdiff_t x0, Scratch *s, Sums *sums, uint8_t *cells)
+/* Add a panel of a strip; x0 is its first column. */
+static void add_panel(Picture *picture, const uint8_t *pixels, ptrdiff_t stride, int bytes,
+                      ptrdiff_t x0)
 {
-    ptrdiff_t w = width - x0 < PANEL ? width - x0 : PANEL;
-    ptrdiff_t before = x0 > 0, after = x0 + w < width; /* neighbours the Laplacian needs */
-    ptrdiff_t first = x0 == 0, inner = w - first - !after;
-    for (ptrdiff_t y0 = 0; y0 < height; y0 += TILE) {
-        ptrdiff_t n = height - y0 < TILE ? height - y0 : TILE, all = before + w + after;
-        const uint8_t *rows[TILE], *grey[TILE];
-        for (ptrdiff_t i = 0; i < n; i++) {
-            const uint8_t *from = pixels + ((y0 + i) * width + x0 - before) * bytes;
-            if (bytes == 3) {
-                for (ptrdiff_t x = 0; x < all; x++)
-                    memcpy(s->rgbx[i] + 4 * x, from + 3 * x, 3);
-                from = s->rgbx[i];
-            }
-            rows[i] = from + 4 * before;
-            uint8_t *own = s->grey[i + 2] + 1;
-            grey[i] = own;
-            to_grey(from, own - before, before);
-            to_grey(rows[i] + 4 * w, own + w, after);
-            add_row(rows[i], own, w, s->histogram, sums);
+    Scratch *s = &picture->scratch;
+    Sums *sums = &picture->sums;
+    const ptrdiff_t width = picture->width, y0 = picture->y, left = picture->height - y0;
+    const ptrdiff_t n = left < TILE ? left : TILE, w = width - x0 < PANEL ? width - x0 : PANEL;
+    const ptrdiff_t before = x0 > 0, after = x0 + w < width; /* neighbours the Laplacian needs */
+    const ptrdiff_t first = x0 == 0, inner = w - first - !after, all = before + w + after;
+    const uint8_t *rows[TILE], *grey[TILE];
+    memcpy(s->grey, picture->last[x0 / PANEL], sizeof picture->last[0]);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const uint8_t *from = pixels + i * stride + (x0 - before) * bytes;
+        if (bytes == 3) {
+            for (ptrdiff_t x = 0; x < all; x++)
+                memcpy(s->rgbx[i] + 4 * x, from + 3 * x, 3);
+            from = s->rgbx[i];
         }
-        for (ptrdiff_t i = y0 ? -1 : 1; i < n - 1 && inner > 0; i++) {
-            const uint8_t *row = s->grey[i + 2] + 1 + first;
-            add_laplacian(s->grey[i + 1] + 1 + first, row, s->grey[i + 3] + 1 + first, inner, sums);
-        }
-        add_tiles(grey, n, w, s, sums);
-        put_cells(grey, n, w, s, cells + y0 / CELL * (width / CELL) + x0 / CELL, width / CELL);
-        add_saturation(rows, n, w, s, sums);
-        if (n == TILE)
-            memcpy(s->grey[0], s->grey[TILE], 2 * sizeof s->grey[0]);
+        rows[i] = from + 4 * before;
+        uint8_t *own = s->grey[i + 2] + 1;
+        grey[i] = own;
+        to_grey(from, own - before, before);
+        to_grey(rows[i] + 4 * w, own + w, after);
+        add_row(rows[i], own, w, s->histogram, sums);
     }
+    for (ptrdiff_t i = y0 ? -1 : 1; i < n - 1 && inner > 0; i++) {
+        const uint8_t *row = s->grey[i + 2] + 1 + first;
+        add_laplacian(s->grey[i + 1] + 1 + first, row, s->grey[i + 3] + 1 + first, inner, sums);
+    }
+    add_tiles(grey, n, w, s, sums);
+    put_cells(grey, n, w, s, picture->cells + y0 / CELL * (width / CELL) + x0 / CELL, width / CELL);
+    add_saturation(rows, n, w, s, sums);
+    memcpy(picture->last[x0 / PANEL], s->grey[n], sizeof picture->last[0]);
+}
+
+Picture *open_picture(ptrdiff_t width, ptrdiff_t height, uint8_t *cells)
+{
+    size_t panels = (size_t)((width + PANEL - 1) / PANEL);
+    Picture *picture = malloc(sizeof *picture + panels * sizeof picture->last[0]);
+    if (!picture)
+        return NULL;
+    memset(picture, 0, sizeof *picture + panels * sizeof picture->last[0]);
+    picture->width = width;
+    picture->height = height;
+    picture->cells = cells;
+    return picture;
+}
+
+void add_strip(Picture *picture, const uint8_t *pixels, ptrdiff_t stride, int bytes)
+{
+    for (ptrdiff_t x0 = 0; x0 < picture->width; x0 += PANEL)
+        add_panel(picture, pixels, stride, bytes, x0);
+    picture->y += TILE;
+}
+
+void close_picture(Picture *picture, Sums *sums, uint32_t *histogram)
+{
+    uint32_t(*counts)[3][256] = picture->scratch.histogram;
+    *sums = picture->sums;
+    for (int i = 0; i < 3 * 256; i++)
+        histogram[i] = counts[0][i / 256][i % 256] + counts[1][i / 256][i % 256];
+    free(picture);
 }
 
 int picture_sums(const uint8_t *pixels, ptrdiff_t width, ptrdiff_t height, int bytes, Sums *sums,
                  uint8_t *cells, uint32_t *histogram)
 {
-    Scratch *s = calloc(1, sizeof *s);
-    if (!s)
+    Picture *picture = open_picture(width, height, cells);
+    if (!picture)
         return 0;
-    memset(sums, 0, sizeof *sums);
-    for (ptrdiff_t x0 = 0; x0 < width; x0 += PANEL)
-        walk_panel(pixels, width, height, bytes, x0, s, sums, cells);
-    for (int i = 0; i < 3 * 256; i++)
-        histogram[i] = s->histogram[0][i / 256][i % 256] + s->histogram[1][i / 256][i % 256];
-    free(s);
+    for (ptrdiff_t y = 0; y < height; y += TILE)
+        add_strip(picture, pixels + y * width * bytes, width * bytes, bytes);
+    close_picture(picture, sums, histogram);
     return 1;
 }

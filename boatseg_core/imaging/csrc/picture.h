@@ -32,8 +32,20 @@ typedef struct {
     uint32_t black, white;                /* tiles that are entirely so */
 } Sums;
 
-/* Of a whole picture of 3 or 4 bytes a pixel. Fills cells [height / 8, width / 8] and the histogram
- * [3, 256]. 0: no memory. */
+typedef struct Picture Picture;
+
+/* Begin with a picture that comes in strips of TILE rows, the last one of what is left. NULL: no
+ * memory. */
+Picture *open_picture(ptrdiff_t width, ptrdiff_t height, uint8_t *cells);
+
+/* Add the next strip, rows of `stride` bytes with pixels of 3 or 4 bytes. Fills its rows of cells
+ * [height / 8, width / 8]. */
+void add_strip(Picture *picture, const uint8_t *pixels, ptrdiff_t stride, int bytes);
+
+/* End; fills the sums and the histogram [3, 256]. */
+void close_picture(Picture *picture, Sums *sums, uint32_t *histogram);
+
+/* All of it for a picture in one piece. 0: no memory. */
 int picture_sums(const uint8_t *pixels, ptrdiff_t width, ptrdiff_t height, int bytes, Sums *sums,
                  uint8_t *cells, uint32_t *histogram);
 

@@ -211,6 +211,8 @@ def test_five_thousand_damaged_jpegs_get_the_same_verdict_every_way() -> None:
     # What the walker takes, the library decodes, to the same pixels.
     assert set(found["walks"]) <= {"left", "same"}
     assert found["walks"].get("same", 0) >= 200 * NATIVE
+    assert set(found["decodes"]) <= {"left", "same"}
+    assert found["decodes"].get("same", 0) >= 200 * NATIVE
     assert found["peak_mib"] < 300
 
 

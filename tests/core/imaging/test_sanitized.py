@@ -72,4 +72,5 @@ def test_damaged_files_make_no_read_or_sum_go_astray(sanitized: dict[str, str]) 
     assert run.returncode == 0, run.stderr[-3000:]
     found = json.loads(run.stdout.splitlines()[-1])
     assert found["walks"]["same"] > 20
+    assert found["decodes"]["same"] > 20
     assert found["differing"] == []

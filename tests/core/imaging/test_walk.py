@@ -10,8 +10,10 @@ from PIL import Image, ImageFile
 from support.fuzz import walked
 from support.pictures import encoded, texture
 
+from boatseg_core.imaging import jpeg as jpeg_module
 from boatseg_core.imaging import measure as module
 from boatseg_core.imaging import native, walk
+from boatseg_core.imaging.decode import open_image
 from boatseg_core.imaging.measure import measure
 from boatseg_core.imaging.native import NATIVE
 from boatseg_core.imaging.reduced import planes_of, reduce
@@ -183,12 +185,13 @@ def test_a_library_that_may_round_otherwise_is_not_imitated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = jpeg(texture(9, 48, 48))
-    monkeypatch.setattr(walk.features, "check_feature", lambda name: False)
-    walk._rounds_as_known.cache_clear()
+    monkeypatch.setattr(jpeg_module.features, "check_feature", lambda name: False)
+    jpeg_module.rounds_as_known.cache_clear()
     try:
         assert walk.walk(data, 48, 48) is None
+        assert not jpeg_module.is_plain(open_image(data))
     finally:
-        walk._rounds_as_known.cache_clear()
+        jpeg_module.rounds_as_known.cache_clear()
 
 
 def test_the_comparison_is_with_a_draft() -> None:
