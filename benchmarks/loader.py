@@ -220,7 +220,8 @@ def ratios(
 
 def make(data: Path, count: int) -> None:
     """Draw the images, once: JPEG and mask of each as files, and all of them as a gold table."""
-    if (data / ".made").exists():
+    made = data / ".made-with-sizes"  # as ingestion makes gold, which tells what a crop is cut of
+    if made.exists():
         return
     say(f"drawing {count} images of {SIDE} px into {data}")
     (data / "files").mkdir(parents=True, exist_ok=True)
@@ -237,6 +238,8 @@ def make(data: Path, count: int) -> None:
                 "batch_id": f"b{number // PER_BATCH:03}",
                 "image": image,
                 "mask": mask,
+                "width": SIDE,
+                "height": SIDE,
                 "boat_count": len(box),
                 "boat_boxes": box,
                 "split": "train",
@@ -246,7 +249,7 @@ def make(data: Path, count: int) -> None:
             table = pa.Table.from_pylist(rows, TABLES["gold_dataset"].schema)
             lake.replace_batch("gold_dataset", rows[0]["batch_id"], table)
             rows = []
-    (data / ".made").touch()
+    made.touch()
 
 
 def draw(number: int) -> tuple[bytes, bytes, list[list[int]]]:

@@ -2,7 +2,8 @@
 
 Contestants, each a process of its own, taking turns, all with the same network, loss and optimiser
 (the defaults of ``boatseg train``), all from the page cache; start-up and the first steps do not
-count:
+count. All hold on to their memory as our trainings do (``memory_kept``): a fifth of a step
+otherwise, for some of them and not for others.
 
 - ``ours``: the product's own entrance: gold table, loader, augmentation, Lightning, counting
   pixels, watching the loss, clipping, schedule, and its share of writing the state;
@@ -53,9 +54,6 @@ VARIANTS = {
     "compiled": ["--compile"],
     "compiled_bf16": ["--compile", "--bf16"],
 }
-# The C library gives the memory of a step back and has it cleared anew, or not, depending on what
-# else lies in the heap: a fifth of a step either way, which would decide everything here.
-KEEP = {"MALLOC_TRIM_THRESHOLD_": str(2**33), "MALLOC_MMAP_THRESHOLD_": str(2**33)}
 IMAGES, QUICK_IMAGES = 400, 64
 STEPS, QUICK_STEPS = 40, 5
 WARM, QUICK_WARM = 8, 2
@@ -79,7 +77,7 @@ def main() -> None:
     make(data, images)
     device = options.device if options.device != "auto" else _device()
     steps = options.steps or (QUICK_STEPS if options.quick else STEPS)
-    env = dict(KEEP) | ({"OMP_NUM_THREADS": str(options.threads)} if options.threads else {})
+    env = {"OMP_NUM_THREADS": str(options.threads)} if options.threads else {}
 
     def start(name: str, *more: str) -> Finished:
         script = ROOT / "benchmarks" / "peers" / "training_contestants.py"

@@ -203,7 +203,11 @@ def _sample(row: GoldRow) -> Sample:
         image = decode(row.image, max_pixels=_NO_BOUND)
         mask = decode_mask(row.mask, max_pixels=_NO_BOUND)
     except ImageError as error:
-        raise ImageError(error.reason, f"gold image {row.image_id}: {error}") from error
+        raise ImageError(
+            error.reason,
+            f"gold image {row.image_id}: {error}; "
+            "`boatseg lake doctor --deep` says what is damaged",
+        ) from error
     return Sample(row.image_id, image, mask, row.boat_count, row.boat_areas, row.group_id)
 
 

@@ -179,6 +179,7 @@ def fit_rank(
     import torch
 
     from boatseg_core.training import resume as resuming
+    from boatseg_core.training.allocator import memory_kept
     from boatseg_core.training.callbacks import Judge, LossGuard
     from boatseg_core.training.data import GoldModule
     from boatseg_core.training.ema import Ema
@@ -211,6 +212,7 @@ def fit_rank(
     checkpoint = work / "best.pt"
     with ExitStack() as stack:
         stack.enter_context(quiet())
+        stack.enter_context(memory_kept(device_kind(chosen)))
         judge = Judge(checkpoint, on_epoch, chosen.patience)
         guard = LossGuard(judge, first=done * chosen.accumulate)
         ema = Ema(chosen.ema_decay) if chosen.ema_decay else None

@@ -61,13 +61,15 @@ class Loader:
     def __init__(self, lake: Lake, version: int, options: Options) -> None:
         self.version = version
         self.options = options
-        boxes = ("boat_boxes",) if options.crop is not None and options.centred > 0 else ()
+        places: tuple[str, ...] = ()
+        if options.crop is not None:
+            places = ("height", "width", *(["boat_boxes"] if options.centred > 0 else []))
         narrow = [c for c in options.columns if c not in PICTURES]
         blobs = tuple(name for name in BLOBS if name in options.columns)
         if options.crop is not None and "image" not in blobs:
             raise InputError("a crop is chosen by looking at the image: leave image in columns")
         parts = open_parts(lake, version)
-        self._index = read_index(parts, version, options.split, [*narrow, *boxes], blobs)
+        self._index = read_index(parts, version, options.split, [*narrow, *places], blobs)
         self._check_kinds()
         folder = options.cache_folder
         self._groups = Groups(lake, parts, self._index, blobs, folder, options.cache_bytes)

@@ -1,4 +1,4 @@
-"""Cut square crops out of an image and its mask, at native resolution."""
+"""Choose square crops of an image at native resolution, before it is decoded where that can be."""
 
 from __future__ import annotations
 
@@ -9,67 +9,81 @@ import numpy as np
 import numpy.typing as npt
 
 U8 = npt.NDArray[np.uint8]
+Offset = tuple[int, int]
+"""Left and top of a crop, in pixels of the whole image."""
 
 _CANDIDATES = 4
 
 
-def cut(
-    image: U8,
-    mask: npt.NDArray[np.bool_],
-    crop: int,
-    boxes: Sequence[Sequence[int]],
-    seed: int,
-) -> tuple[U8, npt.NDArray[np.bool_]]:
-    """Cut one crop.
+def offsets(
+    height: int, width: int, crop: int, boxes: Sequence[Sequence[int]], seed: int
+) -> list[Offset]:
+    """Draw where a crop may lie: one place, or a few of which :func:`choose` takes one.
+
+    Most of a sea is plain, and a network that has seen little else takes the rest (houses, rocks,
+    foam) for objects: half of the crops that may lie anywhere are the one of a few that shows most.
 
     Args:
-        image: uint8 ``[H, W, 3]``.
-        mask: bool ``[H, W]``.
+        height: Rows of the image.
+        width: Columns of the image.
         crop: Side of the crop, in pixels.
         boxes: Objects as x, y, width, height; one is chosen and its centre lies in the crop.
-            Empty for a crop anywhere, with a leaning towards places that show something.
+            Empty for a crop anywhere.
         seed: Seeds the choice.
-
-    Returns:
-        uint8 ``[crop, crop, 3]`` and bool ``[crop, crop]``. Images smaller than the crop are
-        reflected at their right and lower edge.
     """
     generator = random.Random(seed)
-    height, width = mask.shape
     if len(boxes):
         x, y, box_width, box_height = generator.choice(boxes)
         left = _near(x + box_width // 2, width, crop, generator)
-        top = _near(y + box_height // 2, height, crop, generator)
-    else:
-        left, top = _anywhere(image, crop, generator)
-    image = image[top : top + crop, left : left + crop]
-    mask = mask[top : top + crop, left : left + crop]
-    missing = crop - mask.shape[0], crop - mask.shape[1]
-    if any(missing):
-        edges = (0, missing[0]), (0, missing[1])
-        image = np.pad(image, (*edges, (0, 0)), mode="symmetric")
-        mask = np.pad(mask, edges, mode="symmetric")
-    return image, mask
+        return [(left, _near(y + box_height // 2, height, crop, generator))]
+    count = _CANDIDATES if generator.random() < 0.5 else 1
+    right, bottom = max(0, width - crop), max(0, height - crop)
+    return [(generator.randint(0, right), generator.randint(0, bottom)) for _ in range(count)]
 
 
-def _anywhere(image: U8, crop: int, generator: random.Random) -> tuple[int, int]:
-    """Choose an offset at random, half of the time the one of a few that shows the most.
+def around(places: Sequence[Offset], height: int, width: int, crop: int) -> tuple[int, ...]:
+    """The box that holds every crop at these places, as left, top, width and height.
 
-    Most of a sea is plain, and a network that has seen little else takes the rest (houses, rocks,
-    foam) for objects.
+    It ends where the image does, if that is smaller than the crop.
     """
-    height, width = image.shape[:2]
-    offsets = [
-        (generator.randint(0, max(0, width - crop)), generator.randint(0, max(0, height - crop)))
-        for _ in range(_CANDIDATES if generator.random() < 0.5 else 1)
-    ]
+    left, top = (min(place[axis] for place in places) for axis in (0, 1))
+    right, bottom = (
+        min(max(place[axis] for place in places) + crop, size)
+        for axis, size in ((0, width), (1, height))
+    )
+    return left, top, right - left, bottom - top
 
-    def contrast(offset: tuple[int, int]) -> float:
-        left, top = offset
+
+def choose(pixels: U8, at: Offset, places: Sequence[Offset], crop: int) -> Offset:
+    """Choose the place whose crop has the highest contrast; the first one of equals.
+
+    Args:
+        pixels: uint8 ``[h, w, 3]``: the part of the image that holds all of the crops.
+        at: Left and top of that part.
+        places: Left and top of each crop in the image.
+        crop: Side of a crop, in pixels.
+    """
+
+    def contrast(place: Offset) -> float:
+        left, top = place[0] - at[0], place[1] - at[1]
         # Every fourth pixel of one channel: a rough figure is enough to rank by.
-        return float(image[top : top + crop : 4, left : left + crop : 4, 1].std())
+        return float(pixels[top : top + crop : 4, left : left + crop : 4, 1].std())
 
-    return max(offsets, key=contrast) if len(offsets) > 1 else offsets[0]
+    return max(places, key=contrast) if len(places) > 1 else places[0]
+
+
+def reflected(pixels: npt.NDArray[np.generic], crop: int) -> npt.NDArray[np.generic]:
+    """Fill up to a square by reflecting at the right and lower edge.
+
+    Args:
+        pixels: ``[h, w]`` or ``[h, w, 3]``, at most the crop in size.
+        crop: Side of the crop, in pixels.
+    """
+    missing = [(0, crop - side) for side in pixels.shape[:2]]
+    if not any(count for _, count in missing):
+        return pixels
+    rest = [(0, 0)] * (pixels.ndim - 2)
+    return np.pad(pixels, [*missing, *rest], mode="symmetric")
 
 
 def _near(centre: int, size: int, crop: int, generator: random.Random) -> int:

@@ -36,7 +36,8 @@ class Options:
         drop_last: Leave out what does not fill a batch on every rank; by default when shuffled.
         seed: Seeds order, sampling and crops.
         threads: Decoding threads; 0 for one per core (shared with sibling workers and ranks).
-        ahead: Batches decoded ahead.
+        ahead: Batches decoded ahead; 0 to decode each when it is asked for, for consumers that
+            keep all cores busy themselves. Row groups are read ahead in any case.
         buffer_bytes: Encoded images held to be mixed, in bytes.
         dtype: ``uint8`` or ``float32`` (divided by 255).
         rank: Which of the ranks this is; by default what torch.distributed or the environment say.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from boatseg_core.dataset.loader.crops import cut
+from boatseg_core.dataset.loader import crops
 from boatseg_core.dataset.loader.decoded import Decoded
 from boatseg_core.dataset.loader.feed import Task
 from boatseg_core.dataset.loader.groups import Encoded, Groups
@@ -20,7 +20,7 @@ from boatseg_core.dataset.loader.options import Options
 from boatseg_core.errors import ImageError
 from boatseg_core.imaging.decode import decode
 from boatseg_core.imaging.mask_png import decode_mask
-from boatseg_core.imaging.scaled import NO_BOUND, image_at, mask_at
+from boatseg_core.imaging.scaled import NO_BOUND, image_at, mask_at, region
 
 U8 = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]
@@ -66,6 +66,7 @@ class Decoder:
         self._index = index
         self._groups = groups
         self._decoded = decoded
+        self._sizes = _sizes(index) if options.crop is not None else np.zeros((0, 2), np.int64)
 
     def fill(self, batch: Batch, start: int, stop: int) -> None:
         """Decode some images of a batch into it.
@@ -82,7 +83,9 @@ class Decoder:
             except ImageError as error:
                 name = self._index.image_id(task.row)
                 raise ImageError(
-                    error.reason, f"gold image {name} of version {self._index.version}: {error}"
+                    error.reason,
+                    f"gold image {name} of version {self._index.version}: {error}; "
+                    "`boatseg lake doctor --deep` says what is damaged",
                 ) from error
 
     def _one(self, task: Task, image: Array | None, mask: Array | None) -> None:
@@ -118,21 +121,37 @@ class Decoder:
             _put(near_mask, mask)
 
     def _crop(self, task: Task, image: Array | None, mask: Array | None) -> None:
-        data = self._data(task)
-        pixels = decode(data.image or b"", max_pixels=NO_BOUND)
-        inside = np.zeros(pixels.shape[:2], dtype=np.bool_)
+        data, side = self._data(task), self._options.height
+        inside = None
         if mask is not None:
             inside = decode_mask(data.mask or b"", max_pixels=NO_BOUND)
-            sides: list[tuple[int, ...]] = [inside.shape, pixels.shape[:2]]
-            if sides[0] != sides[1]:
-                raise ImageError(
-                    "corrupt",
-                    f"its mask has {sides[0]} rows and columns, the image {sides[1]}",
-                )
+        whole, size = None, self._sizes[task.row]
+        if not size.all():  # gold that was not made by ingestion may not tell
+            whole = decode(data.image or b"", max_pixels=NO_BOUND)
+            size = np.array(whole.shape[:2])
+        height, width = size.tolist()
+        if inside is not None and inside.shape != (height, width):
+            raise ImageError(
+                "corrupt",
+                f"its mask has {inside.shape} rows and columns, the image {(height, width)}",
+            )
         boxes = self._index.columns["boat_boxes"][task.row].as_py() if task.near else ()
-        pixels, inside = cut(pixels, inside, self._options.height, boxes or (), task.seed)
-        _put(pixels, image)
-        _put(inside, mask)
+        places = crops.offsets(height, width, side, boxes or (), task.seed)
+        left, top, *extent = crops.around(places, height, width, side)
+        # Where the place is known before the image is looked at, the rest is not decoded.
+        if whole is None:
+            pixels = region(data.image or b"", left, top, *extent)
+        else:
+            pixels = whole[top : top + extent[1], left : left + extent[0]]
+        if pixels.shape != (extent[1], extent[0], 3):
+            raise ImageError(
+                "corrupt", f"gold says it has {width}x{height} pixels, and it ends before them"
+            )
+        x, y = crops.choose(pixels, (left, top), places, side)
+        pixels = pixels[y - top : y - top + side, x - left : x - left + side]
+        _put(crops.reflected(pixels, side), image)
+        if inside is not None:
+            _put(crops.reflected(inside[y : y + side, x : x + side], side), mask)
 
     def _data(self, task: Task) -> Encoded:
         if task.data is not None:
@@ -168,7 +187,9 @@ def decoding(
     try:
         for tasks in batches:
             batch = _begin(tasks, options, index, allocate)
-            chunk = min(_CHUNK, -(-len(tasks) // (2 * threads)))
+            # Where nothing else is left to do, small parts keep the threads busy to the end.
+            parts = threads * (2 if options.ahead else 4)
+            chunk = min(_CHUNK, -(-len(tasks) // parts))
             for start in range(0, len(tasks), chunk):
                 stop = min(start + chunk, len(tasks))
                 batch.parts.append(pool.submit(decoder.fill, batch, start, stop))
@@ -206,6 +227,12 @@ def _end(batch: Batch) -> dict[str, Any]:
     for part in batch.parts:
         part.result()
     return batch.out
+
+
+def _sizes(index: Index) -> npt.NDArray[np.int64]:
+    """Height and width of each image as gold has them, ``[N, 2]``; 0 where it does not."""
+    columns = [index.columns[name].fill_null(0).to_numpy() for name in ("height", "width")]
+    return np.stack(columns, axis=1).astype(np.int64)
 
 
 def _direct(place: Array | None) -> U8 | None:

@@ -81,8 +81,8 @@ def test_what_was_seen_is_neither_decoded_nor_read_again(
     other = gold.loader(**OPTIONS)
     other.load_state_dict(loader.state_dict())
     decoded, read = [], []
-    cut, rows_of = pipeline.cut, other._groups.rows
-    monkeypatch.setattr(pipeline, "cut", lambda *a: decoded.append(1) or cut(*a))
+    region, rows_of = pipeline.region, other._groups.rows
+    monkeypatch.setattr(pipeline, "region", lambda *a: decoded.append(1) or region(*a))
     monkeypatch.setattr(other._groups, "rows", lambda *a: read.append(a) or rows_of(*a))
     assert len(list(other)) == 2
     assert len(decoded) == 10
