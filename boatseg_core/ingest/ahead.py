@@ -17,6 +17,7 @@ import polars as pl
 
 from boatseg_core.config import Settings
 from boatseg_core.errors import InputError
+from boatseg_core.imaging.measure import Mode
 from boatseg_core.ingest.pictures import Outcome, outcome
 from boatseg_core.ingest.sources import Fetch, Limits, Row, Source, open_source, reads
 from boatseg_core.lake import Lake
@@ -24,29 +25,35 @@ from boatseg_core.lake import Lake
 # In flight, that is read or being read and not yet handed on, of all batches together. Enough that
 # the decoding threads have work while the writer finishes a row group or commits, little enough not
 # to matter.
-_FILES = 256
+_FILES = 512
 _BYTES = 64 * 2**20
+# Read and decoded one after the other by one thread: handing over costs as much for many as for
+# one, and every hand-over keeps the decoding threads from Python for a moment.
+_CHUNK_FILES = 8
+_CHUNK_BYTES = 2**20
 
 
 @dataclass(eq=False, slots=True)
 class _Asked:
-    """A file that was asked for.
+    """A few files that were asked for together.
 
     Attributes:
-        size: Its size in bytes.
-        outcome: What becomes of it.
-        read: Its bytes, where reading has threads of its own.
+        files: Their number.
+        size: Their size in bytes.
+        outcomes: What becomes of them, in order.
+        reads: Their bytes, where reading has threads of its own.
     """
 
+    files: int
     size: int
-    outcome: Future[Outcome]
-    read: Future[bytes] | None
+    outcomes: Future[list[Outcome]]
+    reads: list[Future[bytes]]
 
     def cancel(self) -> None:
-        """Let go of it, unless it is being read or decoded already."""
-        self.outcome.cancel()
-        if self.read is not None:
-            self.read.cancel()
+        """Let go of them, unless they are being read or decoded already."""
+        self.outcomes.cancel()
+        for read in self.reads:
+            read.cancel()
 
 
 @dataclass(eq=False)
@@ -56,6 +63,7 @@ class _Batch:
     Attributes:
         sealed: Its rows of the ledger.
         left: What is still to be asked for; ``None`` when nothing is.
+        unasked: How many files that is.
         waiting: Files asked for, in order.
         error: Why no more of it can be read.
         taken: Whether somebody has begun to use it.
@@ -64,6 +72,7 @@ class _Batch:
     batch_id: str
     sealed: pl.DataFrame = field(default_factory=pl.DataFrame)
     left: Iterator[tuple[Row, Source, Fetch]] | None = None
+    unasked: int = 0
     waiting: deque[_Asked] = field(default_factory=deque)
     error: Exception | None = None
     taken: bool = False
@@ -88,9 +97,8 @@ class Reading:
         self._to_come = deque(batch_ids)
         self._begun: deque[_Batch] = deque()
         self._files = self._bytes = 0
-        self._decoders = ThreadPoolExecutor(
-            settings.decode.threads or os.cpu_count() or 1, thread_name_prefix="decode"
-        )
+        self._threads = settings.decode.threads or os.cpu_count() or 1
+        self._decoders = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
         self._readers: ThreadPoolExecutor | None = None
         self._down: dict[str, InputError] = {}
 
@@ -133,6 +141,7 @@ class Reading:
             self._begin(batch_id)
         batch = self._begun[0]
         batch.taken = True
+        self._fill()  # at once: whoever takes a batch has tables to open before its first file
         if batch.error is not None and not batch.waiting:
             self._drop(batch)
             raise batch.error
@@ -145,8 +154,8 @@ class Reading:
                 if not batch.waiting:
                     break
                 asked = batch.waiting.popleft()
-                self._files, self._bytes = self._files - 1, self._bytes - asked.size
-                yield asked.outcome.result()
+                self._files, self._bytes = self._files - asked.files, self._bytes - asked.size
+                yield from asked.outcomes.result()
             if batch.error is not None:
                 raise batch.error
         finally:
@@ -165,7 +174,7 @@ class Reading:
             sources = [open_source(name, self._settings) for name in names]
             for source in sources:
                 self._check(source)
-            batch.left = self._reads(batch.sealed, sources)
+            batch.left, batch.unasked = self._reads(batch.sealed, sources), batch.sealed.height
         except Exception as error:  # raised when the batch is taken
             batch.error = error
 
@@ -196,27 +205,43 @@ class Reading:
                     return
                 self._begin(self._to_come.popleft())
                 continue
-            try:
-                row, source, fetch = next(batch.left)
-            except StopIteration:
-                batch.left = None
-            except Exception as error:  # raised behind what was asked for before
-                batch.left, batch.error = None, error
-            else:
-                batch.waiting.append(self._submit(row, source, fetch))
-                self._files, self._bytes = self._files + 1, self._bytes + row["size_bytes"]
+            self._ask(batch)
 
-    def _submit(self, row: Row, source: Source, fetch: Fetch) -> _Asked:
+    def _ask(self, batch: _Batch) -> None:
+        """Ask for the next few files of a batch."""
+        assert batch.left is not None
+        # At its end fewer and fewer, so that no thread is left with more work than the others.
+        fair = min(batch.unasked, _FILES) // (4 * self._threads)
+        most = max(1, min(_CHUNK_FILES, fair, _FILES - self._files))
+        files: list[tuple[Row, Source, Fetch]] = []
+        size = 0
+        try:
+            while len(files) < most and size < _CHUNK_BYTES:
+                files.append(next(batch.left))
+                size += files[-1][0]["size_bytes"]
+        except StopIteration:
+            batch.left = None
+        except Exception as error:  # raised behind what was asked for before
+            batch.left, batch.error = None, error
+        if files:
+            batch.unasked -= len(files)
+            batch.waiting.append(self._submit(files, size))
+            self._files, self._bytes = self._files + len(files), self._bytes + size
+
+    def _submit(self, files: list[tuple[Row, Source, Fetch]], size: int) -> _Asked:
         decode = self._settings.decode
-        read: Future[bytes] | None = None
-        if source.readers:
-            # Reading ahead has threads of its own where it means waiting for a network.
-            if self._readers is None:
-                self._readers = ThreadPoolExecutor(source.readers, thread_name_prefix="read")
-            read = self._readers.submit(fetch)
-            fetch = read.result
-        made = self._decoders.submit(outcome, row, fetch, decode.max_pixels, decode.mode)
-        return _Asked(row["size_bytes"], made, read)
+        reads: list[Future[bytes]] = []
+        fetches: list[tuple[Row, Fetch]] = []
+        for row, source, fetch in files:
+            if source.readers:
+                # Reading ahead has threads of its own where it means waiting for a network.
+                if self._readers is None:
+                    self._readers = ThreadPoolExecutor(source.readers, thread_name_prefix="read")
+                reads.append(self._readers.submit(fetch))
+                fetch = reads[-1].result
+            fetches.append((row, fetch))
+        made = self._decoders.submit(_outcomes, fetches, decode.max_pixels, decode.mode)
+        return _Asked(len(files), size, made, reads)
 
     def _drop(self, batch: _Batch) -> None:
         if batch not in self._begun:
@@ -224,6 +249,10 @@ class Reading:
         self._begun.remove(batch)
         for asked in batch.waiting:
             asked.cancel()
-            self._files, self._bytes = self._files - 1, self._bytes - asked.size
+            self._files, self._bytes = self._files - asked.files, self._bytes - asked.size
         batch.waiting.clear()
         batch.left = None
+
+
+def _outcomes(files: list[tuple[Row, Fetch]], max_pixels: int, mode: Mode) -> list[Outcome]:
+    return [outcome(row, fetch, max_pixels, mode) for row, fetch in files]

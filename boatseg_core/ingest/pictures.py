@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,7 +26,16 @@ _VIEW = np.dtype([("length", "<i4"), ("prefix", "S4"), ("buffer", "<i4"), ("offs
 _INLINE = 12
 
 _HEAD = 64  # bytes of a refused file that are kept, enough to see what it really is
-_MEASURED = frozenset(Measurements.__dataclass_fields__)
+# Columns that are what the ledger says of a file, and what was found in it.
+_FOUND = [
+    name for name in Measurements.__dataclass_fields__ if name in TABLES["raw_images"].schema.names
+]
+_LISTED = [
+    name
+    for name in TABLES["raw_images"].schema.names
+    if name not in {*_FOUND, "image", "ingested_at"}
+]
+_found, _listed = attrgetter(*_FOUND), itemgetter(*_LISTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +129,21 @@ def record_batches(taken: Iterable[Taken]) -> Iterator[pa.RecordBatch]:
 
 
 def _record_batch(chunk: list[Taken], schema: pa.Schema) -> pa.RecordBatch:
-    columns = [
-        _views(_column(chunk, field.name))
+    # Column by column in C: while Python runs here, no decoding thread can begin its next file.
+    columns: dict[str, Iterable[Any]] = dict(
+        zip(_LISTED, zip(*(_listed(each.row) for each in chunk), strict=True), strict=True)
+    )
+    columns |= zip(
+        _FOUND, zip(*(_found(each.measured) for each in chunk), strict=True), strict=True
+    )
+    columns["ingested_at"] = [each.at for each in chunk]
+    arrays = [
+        _views([each.data for each in chunk])
         if field.name == "image"
-        else pa.array(_column(chunk, field.name), field.type)
+        else pa.array(columns[field.name], field.type)
         for field in schema
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _views(values: list[bytes]) -> pa.Array:
@@ -141,13 +159,3 @@ def _views(values: list[bytes]) -> pa.Array:
     views["buffer"] = np.arange(len(values))
     buffers = [None, pa.py_buffer(views), *map(pa.py_buffer, values)]
     return pa.Array.from_buffers(pa.binary_view(), len(values), buffers)
-
-
-def _column(chunk: list[Taken], name: str) -> list[Any]:
-    if name == "image":
-        return [each.data for each in chunk]
-    if name == "ingested_at":
-        return [each.at for each in chunk]
-    if name in _MEASURED:
-        return [getattr(each.measured, name) for each in chunk]
-    return [each.row[name] for each in chunk]

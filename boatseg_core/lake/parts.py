@@ -136,7 +136,7 @@ class _Part:
         )
 
     def take(self, batch: pa.RecordBatch) -> None:
-        batch = batch.select(self.schema.names).cast(self.schema)
+        batch = as_schema(batch.select(self.schema.names), self.schema)
         self._stats.take(batch)
         sizes = row_bytes(batch)
         start = 0
@@ -184,6 +184,13 @@ class _Part:
         # The writer is dropped unclosed: it would try to write a footer, to a full disk perhaps.
         self._writer.is_open = False
         self._stack.__exit__(type(error), error, error.__traceback__)
+
+
+def as_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Give columns of the right names their types; where they have them, that costs nothing."""
+    if batch.schema.types == schema.types:
+        return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+    return batch.cast(schema)
 
 
 def row_bytes(batch: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.int64]]:

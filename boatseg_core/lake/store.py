@@ -23,7 +23,7 @@ from boatseg_core.lake.commit import (
 )
 from boatseg_core.lake.evolve import add_missing_columns, missing_columns
 from boatseg_core.lake.files_store import say_answer
-from boatseg_core.lake.parts import write_parts
+from boatseg_core.lake.parts import as_schema, write_parts
 from boatseg_core.lake.pump import Pump
 from boatseg_core.lake.reader import Reader, spec_of
 from boatseg_core.lake.schemas import TableSpec
@@ -295,4 +295,4 @@ def conform(batch: pa.RecordBatch, spec: TableSpec) -> pa.RecordBatch:
         else field
         for field, there in zip(schema, batch.schema.types, strict=True)
     ]
-    return batch.cast(pa.schema(fields))
+    return as_schema(batch, pa.schema(fields))

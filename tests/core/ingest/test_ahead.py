@@ -89,7 +89,7 @@ def test_what_is_in_flight_is_bounded_over_all_batches(
             _, outcomes = reading.take(batch)
             for number, outcome in enumerate(outcomes):
                 assert isinstance(outcome, Taken) and outcome.row["batch_id"] == batch
-                waiting = [len(each.waiting) for each in reading._begun]
+                waiting = [asked.files for each in reading._begun for asked in each.waiting]
                 assert sum(waiting) == reading._files <= 3
                 assert number < PER_BATCH
         assert (reading._files, reading._bytes) == (0, 0)
@@ -262,3 +262,24 @@ def test_whoever_stops_does_not_wait_for_what_was_queued(
         reading._fill()
         threading.Timer(0.2, go_on.set).start()
     assert read == ["00.jpg"]
+
+
+def test_files_are_handed_over_a_few_at_a_time_and_fewer_at_the_end(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(
+        home=tmp_path / "home", landing={"settle_seconds": 0}, decode={"threads": 1}
+    )
+    for number in range(60):
+        drop(settings.images_folder, f"{number:02}.jpg", encoded(texture(number, 8)))
+    (batch,) = seal(lake, settings).batches
+    with Reading(lake, settings, [batch]) as reading:
+        _, outcomes = reading.take(batch)
+        sizes = [asked.files for asked in reading._begun[0].waiting]
+        taken = [each.row["path"] for each in outcomes]
+    assert max(sizes) == 8 and sizes == sorted(sizes, reverse=True) and sizes[-1] == 1
+    assert taken == [f"{number:02}.jpg" for number in range(60)]
+    monkeypatch.setattr(ahead, "_CHUNK_BYTES", 1)  # large pictures are handed over one by one
+    with Reading(lake, settings, [batch]) as reading:
+        reading.take(batch)
+        assert {asked.files for asked in reading._begun[0].waiting} == {1}
