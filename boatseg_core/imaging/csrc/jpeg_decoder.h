@@ -78,24 +78,27 @@ INLINE uint64_t read_one(Bits *bits, const Codes *codes, uint64_t k, const uint8
 INLINE uint64_t read_coefficients(Bits *bits, const Codes *codes, const uint8_t *place,
                                   int16_t *block)
 {
-    for (uint64_t k = 1;;) {
-        uint64_t pair = codes->pair[bits->ahead >> (64 - PAIR_LOOKUP)];
-        uint64_t first = k + (pair >> FIRST_STEP & 255);
-        if (first < COEFFICIENTS) {
+    for (uint64_t k = 1;; refill(bits)) {
+        uint64_t pair = 0, first = 0;
+        /* Twice what a table holds, and a long code, are less than a refill gives. */
+        for (int turn = 0; turn < 2; turn++) {
+            pair = codes->pair[bits->ahead >> (64 - PAIR_LOOKUP)];
+            first = k + (pair >> FIRST_STEP & 255);
+            if (first >= COEFFICIENTS)
+                break;
             uint64_t second = first + (pair >> SECOND_STEP & 255);
             block[place[first - 1]] = (int16_t)(pair >> FIRST);
             block[place[second - 1]] = (int16_t)(pair >> SECOND);
             drop(bits, pair);
-            if (second < COEFFICIENTS) {
-                k = second;
-                refill(bits);
-                continue;
-            }
-            if (second == COEFFICIENTS)
-                return pair >> SECOND ? second : 0; /* as in read_one */
-            return second > BLOCK_END ? first : 0;
+            if (second > BLOCK_END)
+                return first;
+            if (second >= COEFFICIENTS) /* as in read_one */
+                return second == COEFFICIENTS && pair >> SECOND ? second : 0;
+            k = second;
         }
-        if (first > BLOCK_END && (pair & 63)) {
+        if (first < COEFFICIENTS)
+            continue;
+        if (first > BLOCK_END && (pair & 63)) { /* the end of the block comes first */
             drop(bits, pair);
             return k;
         }
@@ -103,7 +106,6 @@ INLINE uint64_t read_coefficients(Bits *bits, const Codes *codes, const uint8_t 
         if (first >= COEFFICIENTS || !first)
             return first == COEFFICIENTS ? first : first > BLOCK_END ? k : 0;
         k = first;
-        refill(bits);
     }
 }
 
