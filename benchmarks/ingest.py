@@ -7,7 +7,10 @@ of 32 files comes first):
   decode in full, SHA-256, exact histogram, all measurements, bytes and all committed to Delta
   (listing and sealing: ``discovery.py``);
 - ``fast``: the same with ``decode.mode = "entropy"``;
-- ``limit``: as many threads do the same decode, SHA-256 and (Pillow's) histogram and write nothing;
+- ``limit``: as many threads decode with Pillow, take the SHA-256 and Pillow's histogram and write
+  nothing: what everybody's calls can do on this machine;
+- ``limit_own``: as many threads decode and measure with our own calls, SHA-256 included, and write
+  nothing: what is left to gain around them;
 - ``spark``, ``ray``, ``daft``: decode with Pillow, SHA-256, histogram; bytes and all to Parquet;
   ``spark_tuned`` with settings for pictures instead of Spark's defaults.
 
@@ -56,7 +59,7 @@ from _common import (
 )
 
 PEERS = ("spark", "spark_tuned", "ray", "daft")
-OURS = ("ours", "fast", "limit")
+OURS = ("ours", "fast", "limit", "limit_own")
 WARM_UP = 32
 SEED = 2018
 IMAGES, QUICK = 2000, 300
@@ -133,6 +136,8 @@ def summary(turns: dict[str, list[dict[str, Any]]], count: int) -> dict[str, Any
         "limit": rate.get("limit"),
         "of_limit": ratio("ours", "limit"),
         "of_limit_turns": of_limit_turns,
+        "limit_own": rate.get("limit_own"),
+        "of_limit_own": ratio("ours", "limit_own"),
         "cpu_of_limit": round(cpu["limit"] / cpu["ours"], 3)
         if {"limit", "ours"} <= set(cpu)
         else None,
@@ -165,7 +170,11 @@ def compete(name: str, few: Path, data: Path, home: Path, *, threads: int) -> di
     """Be one of our own contestants, in a process of its own."""
     from boatseg_core.imaging.native import NATIVE
 
-    prepare = limit if name == "limit" else partial(ingest, entropy=name == "fast")
+    prepare = (
+        partial(limit, own=name == "limit_own")
+        if name.startswith("limit")
+        else partial(ingest, entropy=name == "fast")
+    )
     prepare(few, home / "warm", threads)()
     run = prepare(data, home / "run", threads)
     start, cpu = time.perf_counter(), time.process_time()
@@ -217,16 +226,22 @@ def open_home(data: Path, home: Path, threads: int, mode: str) -> tuple[Any, Any
     return settings, Lake.from_settings(settings)
 
 
-def limit(data: Path, home: Path, threads: int) -> Callable[[], list[tuple[str, bytes]]]:
+def limit(
+    data: Path, home: Path, threads: int, *, own: bool
+) -> Callable[[], list[tuple[str, bytes]]]:
     """Read, decode, hash and count in threads, and write nothing."""
     import numpy as np
 
     from boatseg_core.imaging.decode import load_rgb, open_image
+    from boatseg_core.imaging.measure import measure
 
     files = sorted(data.iterdir())
 
     def read(file: Path) -> tuple[str, bytes]:
         content = file.read_bytes()
+        if own:
+            found = measure(content)
+            return found.sha256, found.histogram
         rgb = load_rgb(open_image(content))
         histogram = np.array(rgb.histogram(), dtype="<u4").tobytes()
         return hashlib.sha256(content).hexdigest(), histogram
