@@ -167,25 +167,26 @@ def _harmless(name: str) -> tuple[str, str]:
     return "/".join(part for part in name.split("/") if part not in ("", ".")), fault
 
 
+def ambiguous(path: str, archive: str) -> Refusal:
+    """Refuse a name that several members have which are not the same.
+
+    Programs differ in which of them they unpack.
+    """
+    return Refusal(
+        "duplicate_member",
+        f"{archive} holds {path} more than once with different contents, and which one is meant is "
+        "not known: pack it anew",
+    )
+
+
 def usable(members: list[Member], archive: str) -> list[Member]:
     """Refuse an archive that as a whole is of no use, else return its members.
 
     Raises:
-        Refusal: It has no images, only encrypted ones, or two members of one name. (A zip file's
-            directory tells these apart beforehand; of a tar file it is too late to refuse the first
-            one when the second is met.)
+        Refusal: It has no images, or only encrypted ones.
     """
     if not members:
         raise Refusal("no_images", f"{archive} holds no images")
-    seen: set[str] = set()
-    for member in members:
-        if member.path in seen:
-            raise Refusal(
-                "duplicate_member",
-                f"{archive} holds {member.path} more than once, and which one is meant is not "
-                "known: pack it anew",
-            )
-        seen.add(member.path)
     if all(member.refusal and member.refusal.reason == "encrypted" for member in members):
         raise Refusal("encrypted", f"all images in {archive} are encrypted: pack it without")
     return members

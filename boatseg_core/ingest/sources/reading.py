@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from boatseg_core.errors import InputError
@@ -104,7 +104,8 @@ def _archive(
                 "images are taken",
             )
         else:
-            for inside, fetch in _kind(path).reads(blob, path, limits, list(left)):
+            sizes = {inside: row["size_bytes"] for inside, row in left.items()}
+            for inside, fetch in _kind(path).reads(blob, path, limits, sizes):
                 yield left.pop(inside), fetch
             problem = Refusal("corrupt_archive", f"{path} no longer has this member")
     except Refusal as refusal:
@@ -129,7 +130,7 @@ class _Kind(Protocol):
     def members(self, blob: Blob, name: str, limits: Limits) -> list[Member]: ...
 
     def reads(
-        self, blob: Blob, name: str, limits: Limits, wanted: Iterable[str]
+        self, blob: Blob, name: str, limits: Limits, wanted: Mapping[str, int]
     ) -> Iterator[tuple[str, Fetch]]: ...
 
 

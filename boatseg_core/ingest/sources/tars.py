@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 import tarfile
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Final, cast
 
 from boatseg_core.errors import InputError
-from boatseg_core.ingest.sources.archives import Fetch, Limits, Member, Window, judge, usable
+from boatseg_core.ingest.sources.archives import (
+    Fetch,
+    Limits,
+    Member,
+    Window,
+    ambiguous,
+    judge,
+    usable,
+)
 from boatseg_core.ingest.sources.base import Blob, Refusal
 from boatseg_core.ingest.sources.inflate import HEADER, Stream, inflate, inflater
 
@@ -33,6 +42,11 @@ _DAMAGE: Final = (
 def members(blob: Blob, name: str, limits: Limits) -> list[Member]:
     """List the images of a tar file, reading all of it once.
 
+    One that has other images of its own name in the archive has, as its size, more bytes than it
+    has: nothing else of what is sealed tells :func:`reads`, which meets the first one long before
+    the others, that which one is meant is not known. Images of one name that are the same are one;
+    only to compare them an archive is read a second time.
+
     Args:
         blob: The file.
         name: What it is called in messages.
@@ -41,7 +55,8 @@ def members(blob: Blob, name: str, limits: Limits) -> list[Member]:
     Raises:
         Refusal: The archive as a whole cannot be used; damage anywhere in it is found here.
     """
-    found, count, total = [], 0, 0
+    found: dict[str, list[Member]] = {}
+    count, total = 0, 0
     with _damage(blob, name):
         file = _open(blob, name, limits)
         for info in _headers(file):
@@ -50,14 +65,47 @@ def members(blob: Blob, name: str, limits: Limits) -> list[Member]:
             limits.check_total(total, max(blob.size, 1))
             member = _judge(info, limits)
             if member is not None:
-                found.append(member)
+                found.setdefault(member.path, []).append(member)
         for _ in file.rest():
             pass
-    return usable(found, name)
+        repeated = {path for path, same in found.items() if len(same) > 1}
+        contents = _contents(blob, name, limits, repeated) if repeated else {}
+    return usable([_one(same, contents.get(path)) for path, same in found.items()], name)
+
+
+def _one(same: list[Member], contents: set[bytes] | None) -> Member:
+    """The member that stands for all members of its name."""
+    first = same[0]
+    if contents is None or len(contents) == 1 or first.refusal is not None:
+        return first
+    return first._replace(size=sum(member.size for member in same) + 1)
+
+
+def _contents(blob: Blob, name: str, limits: Limits, paths: set[str]) -> dict[str, set[bytes]]:
+    """Digests of what the archive holds under some names."""
+    found: dict[str, set[bytes]] = {}
+    file = _open(blob, name, limits)
+    for info in _headers(file):
+        member = _judge(info, limits)
+        if member is not None and member.path in paths:
+            # One that is refused is like no other.
+            digest = str(info.offset_data).encode()
+            if member.refusal is None:
+                digest = hashlib.sha256(_data(file, info)).digest()
+            found.setdefault(member.path, set()).add(digest)
+    return found
+
+
+def _data(file: Window | Stream, info: tarfile.TarInfo) -> bytes:
+    file.seek(info.offset_data)
+    data = file.take(info.size)
+    if len(data) != info.size:
+        raise EOFError("the archive ends too early")
+    return data
 
 
 def reads(
-    blob: Blob, name: str, limits: Limits, wanted: Iterable[str]
+    blob: Blob, name: str, limits: Limits, wanted: Mapping[str, int]
 ) -> Iterator[tuple[str, Fetch]]:
     """Yield each wanted member's bytes, or why it is refused, in the archive's order.
 
@@ -65,10 +113,16 @@ def reads(
     where the next call for the same archive goes on: the batches that an archive was sealed into
     are read one after the other. What is not there is left out.
 
+    Args:
+        blob: The file.
+        name: What it is called in messages.
+        limits: Bounds.
+        wanted: Paths of members, with their sizes as they were sealed.
+
     Raises:
         Refusal: The archive is damaged.
     """
-    left = set(wanted)
+    left = dict(wanted)
     kept = _KEPT.take(blob)
     if kept is not None:
         with suppress(Refusal, InputError):  # whatever it is, the pass from the front will say
@@ -110,7 +164,9 @@ class _Kept:
 _KEPT = _Kept()
 
 
-def _pass(begun: _Pass, name: str, limits: Limits, left: set[str]) -> Iterator[tuple[str, Fetch]]:
+def _pass(
+    begun: _Pass, name: str, limits: Limits, left: dict[str, int]
+) -> Iterator[tuple[str, Fetch]]:
     """Go on with a pass until nothing is left to be found, taking from ``left`` what is."""
     blob, file = begun.blob, begun.file
     with _damage(blob, name):
@@ -118,16 +174,15 @@ def _pass(begun: _Pass, name: str, limits: Limits, left: set[str]) -> Iterator[t
             member = _judge(info, limits)
             if member is None or member.path not in left:
                 continue
+            sealed_size = left.pop(member.path)
             if member.refusal is not None:
                 fetch = _raising(member.refusal)
+            elif sealed_size > member.size:
+                fetch = _raising(ambiguous(member.path, name))
             else:
-                file.seek(info.offset_data)
-                data = file.take(info.size)
-                if len(data) != info.size:
-                    raise EOFError("the archive ends too early")
+                data = _data(file, info)
                 blob.check()
                 fetch = _returning(data)
-            left.remove(member.path)
             yield member.path, fetch
             if not left:
                 _KEPT.put(begun)

@@ -9,7 +9,15 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Final, cast
 
-from boatseg_core.ingest.sources.archives import Fetch, Limits, Member, Window, judge, usable
+from boatseg_core.ingest.sources.archives import (
+    Fetch,
+    Limits,
+    Member,
+    Window,
+    ambiguous,
+    judge,
+    usable,
+)
 from boatseg_core.ingest.sources.base import Blob, Refusal
 
 _HEADER: Final = struct.Struct("<4s5H3L2H")  # local file header, APPNOTE.TXT 4.3.7
@@ -95,10 +103,7 @@ def _directory(blob: Blob, name: str, limits: Limits) -> list[tuple[Member, zipf
 def _unambiguous(
     found: list[tuple[Member, zipfile.ZipInfo]], name: str
 ) -> list[tuple[Member, zipfile.ZipInfo]]:
-    """Keep one member a name; refused, where several have it and are not the same.
-
-    Programs differ in which of them they unpack. All other members are taken.
-    """
+    """Keep one member a name; refused, where several have it and are not the same."""
     by_path: dict[str, list[tuple[Member, zipfile.ZipInfo]]] = {}
     for member, info in found:
         by_path.setdefault(member.path, []).append((member, info))
@@ -106,12 +111,7 @@ def _unambiguous(
     for path, same in by_path.items():
         member, info = same[0]
         if len({(other.file_size, other.CRC) for _, other in same}) > 1:
-            refusal = Refusal(
-                "duplicate_member",
-                f"{name} holds {path} {len(same)} times with different contents, and which one is "
-                "meant is not known: pack it anew",
-            )
-            member = member._replace(refusal=refusal)
+            member = member._replace(refusal=ambiguous(path, name))
         kept.append((member, info))
     return kept
 
