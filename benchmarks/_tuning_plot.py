@@ -33,14 +33,43 @@ def draw(played: dict[str, list[Replayed]], curves: list[Curve]) -> bytes:
     _trials(left, curves, played["median"][0] if "median" in played else None)
     _race(right, played, curves)
     for axes in (left, right):
-        axes.grid(axis="y", color=_GRID, linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(_GRID)
-        axes.tick_params(labelsize=8, colors=_SOFT, length=0)
+        _style(axes)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def draw_live(pairs: list[dict[str, Any]]) -> bytes:
+    """Draw the best value of live studies over the steps spent, a field a pair, as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    size = (2.4 * len(pairs) + 0.6, 2.7)
+    figure = Figure(figsize=size, dpi=110, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    fields = figure.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
+    for axes, pair in zip(fields, pairs, strict=True):
+        for pruner in ("none", "median"):
+            colour, label = _LOOKS[pruner]
+            steps, values = zip(*pair[pruner]["path"], strict=True)
+            end = pair[pruner]["steps"]
+            axes.step([*steps, end], [*values, values[-1]], where="post", color=colour, label=label)
+        _style(axes)
+        axes.set_title(f"seed {pair['seed']}", loc="left", fontsize=10, fontweight="bold")
+        axes.set_xlabel("steps spent", fontsize=8.5, color=_SOFT)
+    fields[0].set_ylabel("best so far: per-image IoU\nabove predicting nothing", fontsize=8.5)
+    fields[-1].legend(fontsize=8, frameon=False, loc="lower right")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _style(axes: Axes) -> None:
+    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(_GRID)
+    axes.tick_params(labelsize=8, colors=_SOFT, length=0)
 
 
 def _trials(axes: Axes, curves: list[Curve], run: Replayed | None) -> None:

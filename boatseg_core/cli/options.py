@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -78,10 +79,19 @@ class _Renamed(click.Option):
     """An option whose last spelling is an old one that no help shows."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        with self._without_the_old():
+            return super().get_help_record(ctx)
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        with self._without_the_old():
+            return super().get_error_hint(ctx)
+
+    @contextmanager
+    def _without_the_old(self) -> Iterator[None]:
         spellings = self.opts
         self.opts = spellings[:-1]
         try:
-            return super().get_help_record(ctx)
+            yield
         finally:
             self.opts = spellings
 

@@ -140,7 +140,9 @@ def _gold(
     from boatseg_core.cli.train_scenes import scenes_gold
 
     settings.paths.create()
-    return open_lake(settings), scenes_gold(settings, preset.scenes)
+    # Held until the command ends.
+    gold = click.get_current_context().with_resource(scenes_gold(settings, preset.scenes))
+    return open_lake(settings), gold
 
 
 def _list(presets: tuple[Preset, ...], as_json: bool) -> None:

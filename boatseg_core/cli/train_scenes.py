@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,46 +22,91 @@ if TYPE_CHECKING:
 
 # Starting a process costs as much as drawing this many pictures.
 _PER_WORKER = 20
+# Number, seed, share of empty pictures and the generator's digest.
+_SCENES = re.compile(r"\d+-\d+-[\d.e-]+-[0-9a-f]{12}")
 # A share must stay below 1; of so few groups none is left over.
 _ALL = 1 - 1e-9
 
 
-def scenes_gold(settings: Settings, scenes: Scenes) -> GoldDataset:
+@contextmanager
+def scenes_gold(settings: Settings, scenes: Scenes) -> Iterator[GoldDataset]:
     """Gold of generated scenes, in a lake of its own below the home's work folder.
 
     Drawn, ingested and joined by the same steps as any images. Done once: scenes of the same
-    number, seed and generator are there the next time.
+    number, seed and generator are there the next time. Where new ones are drawn, those of other
+    generators, which nothing will ask for again, are deleted unless a process uses them.
 
     Args:
         settings: Name the home and what an object is called.
         scenes: What to draw.
 
+    Yields:
+        The data set; no other process deletes it meanwhile.
+
     Raises:
         InputError: The folder cannot be written to.
     """
-    from boatseg_core.synth import generator_digest, write_dataset
+    from boatseg_core.dataset import GoldDataset
+    from boatseg_core.lake import Lake
+    from boatseg_core.synth import generator_digest
 
-    share = f"{scenes.empty_share:g}"
-    name = f"{scenes.count}-{scenes.seed}-{share}-{generator_digest()[:12]}"
+    generator = generator_digest()[:12]
+    name = f"{scenes.count}-{scenes.seed}-{scenes.empty_share:g}-{generator}"
     root = settings.paths.work / "scenes" / name
     root.mkdir(parents=True, exist_ok=True)
     own = _own_lake(settings, root)
-    drawn = root / "drawn"
-    with (root / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # given back by the end of the process, however it ends
-        if not drawn.exists():
-            with screen.progress() as bar:
-                task = bar.add_task("drawing scenes", total=scenes.count)
-                write_dataset(
-                    own.paths.landing,
-                    count=scenes.count,
-                    seed=scenes.seed,
-                    empty_share=scenes.empty_share,
-                    progress=lambda done, total: bar.update(task, completed=done, total=total),
-                    workers=min(os.cpu_count() or 1, max(1, scenes.count // _PER_WORKER)),
-                )
-            drawn.touch()
-        return _ingested(own, scenes.count)
+    # Locks are given back by the end of the process, however it ends.
+    with _lock_file(root).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # others may train on them, too
+        while not (root / "ingested").exists():
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _make(own, scenes, root, generator)
+            fcntl.flock(lock, fcntl.LOCK_SH)  # given up for a moment: look again
+        yield GoldDataset(Lake.from_settings(own))
+
+
+def _make(own: Settings, scenes: Scenes, root: Path, generator: str) -> None:
+    """Draw scenes and take them in, as far as nobody has done so yet."""
+    from boatseg_core.synth import write_dataset
+
+    root.mkdir(parents=True, exist_ok=True)
+    if not (root / "drawn").exists():
+        _delete_others(root.parent, generator)
+        with screen.progress() as bar:
+            task = bar.add_task("drawing scenes", total=scenes.count)
+            write_dataset(
+                own.paths.landing,
+                count=scenes.count,
+                seed=scenes.seed,
+                empty_share=scenes.empty_share,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                workers=min(os.cpu_count() or 1, max(1, scenes.count // _PER_WORKER)),
+            )
+        (root / "drawn").touch()
+    _ingested(own, scenes.count)
+    (root / "ingested").touch()
+
+
+def _lock_file(root: Path) -> Path:
+    """Beside the folder, so that deleting the folder does not delete the lock under it."""
+    return root.with_name(f".{root.name}.lock")
+
+
+def _delete_others(parent: Path, generator: str) -> None:
+    """Delete the scenes of other generators; those that a process holds stay."""
+    for folder in sorted(parent.iterdir()):
+        if not folder.is_dir() or not _SCENES.fullmatch(folder.name):
+            continue
+        if folder.name.endswith(f"-{generator}"):
+            continue
+        with _lock_file(folder).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                screen.note(f"{folder} stays: another process uses these scenes")
+                continue
+            shutil.rmtree(folder)
+            screen.note(f"{folder} is deleted: the generator draws other scenes by now")
 
 
 @contextmanager

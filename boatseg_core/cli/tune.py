@@ -16,6 +16,7 @@ from boatseg_core.cli.options import (
     gold_version_option,
     home_option,
     json_option,
+    output_option,
 )
 
 if TYPE_CHECKING:
@@ -49,15 +50,10 @@ if TYPE_CHECKING:
     "--storage", metavar="URL", help="Database of the studies instead of the home (tune.storage)."
 )
 @gold_version_option
-@click.option(
-    "--plots",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Folder of the pictures; by default below reports in the home.",
-)
+@output_option("Folder of the pictures; by default below reports in the home.", folder=True)
 @json_option
 @home_option
-def tune(gold_version: int | None, plots: Path | None, as_json: bool, **asked: Any) -> None:
+def tune(gold_version: int | None, output: Path | None, as_json: bool, **asked: Any) -> None:
     """Search hyperparameters on gold, and keep the best for the next training.
 
     Run again, it goes on with the same study: its trials count. Ctrl-C ends the workers; what they
@@ -69,7 +65,7 @@ def tune(gold_version: int | None, plots: Path | None, as_json: bool, **asked: A
     settings = current_settings(tune={name: v for name, v in asked.items() if v is not None})
     gold = GoldDataset(filled_lake(settings), gold_version)
     result = tune_and_keep(gold, settings)
-    folder = plots or settings.paths.reports / f"study-{_slug(result.study_name)}"
+    folder = output or settings.paths.reports / f"study-{_slug(result.study_name)}"
     files = _write(result, folder)
     if as_json:
         click.echo(json.dumps(_facts(result, files), indent=1, allow_nan=False))

@@ -58,6 +58,12 @@ def test_where_a_command_writes_is_one_option_everywhere() -> None:
         assert "-o, --output" in page and not re.search(r"--out\b", page)
 
 
+def test_a_missing_option_is_named_without_its_old_spelling(boatseg) -> None:
+    result = boatseg("data", "synth", "3")
+    assert result.exit_code == 2
+    assert "'-o' / '--output'" in result.stderr and not re.search(r"--out\b", result.stderr)
+
+
 def test_help_imports_no_room() -> None:
     assert modules_after("--help") == (0, [])
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 from tiny_model import write_model
 
+from boatseg_core.config import Settings, load_settings
 from boatseg_core.errors import InputError
 from boatseg_core.imaging import rle
 from boatseg_core.inference.predictor import Predictor
@@ -179,3 +181,45 @@ def test_what_cannot_be_measured_is_refused(boatseg, home: Path, asked, tmp_path
     ):
         raise AssertionError
     assert not list(settings.paths.work.glob("pairs-*"))
+
+
+@pytest.mark.usefixtures("registry")
+def test_scenes_of_other_generators_are_deleted_unless_somebody_uses_them(
+    boatseg, asked, tmp_path: Path
+) -> None:
+    scenes = tmp_path / "home" / "work" / "scenes"
+    old, used, other = (
+        scenes / name for name in ("6-8-0.5-aaaaaaaaaaaa", "9-1-0-bbbbbbbbbbbb", "my-notes")
+    )
+    for folder in (old, used, other):
+        folder.mkdir(parents=True)
+        (folder / "drawn").touch()
+    with (scenes / f".{used.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # as a training does on what it reads
+        result = boatseg("train", "--preset", "small")
+    assert result.exit_code == 0, result.output
+    assert not old.exists() and used.exists() and other.exists()
+    assert f"{old} is deleted" in result.stderr and f"{used} stays" in result.stderr
+    mine = asked[0].gold.index()
+    assert mine.height == 6
+
+
+def test_scenes_are_held_while_they_are_used(settings_of_home, monkeypatch) -> None:
+    from boatseg_core.cli.train_scenes import scenes_gold
+
+    drawn = Scenes(count=2, seed=1, empty_share=0.0)
+    with scenes_gold(settings_of_home, drawn) as first, scenes_gold(settings_of_home, drawn):
+        # Two may read the same; a newer generator's delete neither.
+        monkeypatch.setattr("boatseg_core.synth.generator_digest", lambda: "f" * 64)
+        with scenes_gold(settings_of_home, Scenes(count=2, seed=2, empty_share=0.0)):
+            assert first.index().height == 2
+    monkeypatch.setattr("boatseg_core.synth.generator_digest", lambda: "e" * 64)
+    with scenes_gold(settings_of_home, drawn):
+        kept = list((settings_of_home.paths.work / "scenes").glob("[0-9]*"))
+    assert [folder.name for folder in kept] == ["2-1-0-eeeeeeeeeeee"]
+
+
+@pytest.fixture
+def settings_of_home(tmp_path: Path) -> Settings:
+    """Settings of an empty home."""
+    return load_settings(home=tmp_path / "scenes-home")

@@ -49,7 +49,7 @@ def test_what_was_found_is_shown_and_drawn(boatseg, home: Path, asked: list[Any]
 
 
 def test_json_has_no_numbers_that_are_none(boatseg, home: Path, asked, tmp_path: Path) -> None:
-    result = boatseg("tune", "--json", "--plots", tmp_path / "p", "--home", home)
+    result = boatseg("tune", "--json", "--output", tmp_path / "p", "--home", home)
     facts = json.loads(result.stdout)
     assert facts["kept"] is True and facts["best_params"] == ROW["params"]
     assert facts["trials"][1]["value"] is None and facts["trials"][1]["reason"] == "no weights"
