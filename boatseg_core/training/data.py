@@ -31,7 +31,7 @@ MULTIPLE = 32
 # Whole images in one forward pass on a GPU are bounded by their pixels, so that huge ones fit too.
 _PIXELS = 8 * 768 * 768
 # Batches decoded ahead of a step, where there is something to decode them beside it.
-_AHEAD = 3
+_AHEAD = 2
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -48,14 +48,16 @@ class Stored:
     Attributes:
         file: Number of the file.
         image: Offset and length of the image; ``None`` if nobody asked for images.
-        mask: Offset and length of the mask picture; ``None`` if nobody asked for masks.
+        mask: Offset and length of the mask picture, or the picture itself where it is small;
+            ``None`` if nobody asked for masks.
     """
 
     file: int
     image: tuple[int, int] | None
-    mask: tuple[int, int] | None
+    mask: tuple[int, int] | bytes | None
 
 
+_SMALL: Final = 4096  # bytes of a mask: where they are smaller, many are read at once
 _OPEN_FILES: Final = 32  # kept open: a file may hold one row group that is wanted, or hundreds
 
 
@@ -159,10 +161,12 @@ class Groups:
             }
         file = int(self._index.group_file[group])
         nothing = [None] * len(wanted)
-        images, masks = (
-            map(tuple, opened[name][places].tolist()) if name in opened else nothing
-            for name in ("image", "mask")
-        )
+        images: Sequence[tuple[int, int] | None] = nothing
+        masks: Sequence[tuple[int, int] | bytes | None] = nothing
+        if "image" in opened:
+            images = _pairs(opened["image"][places])
+        if "mask" in opened:
+            masks = self._masks(file, opened["mask"][places])
         return {
             row: Stored(file, image, mask)
             for row, image, mask in zip(wanted, images, masks, strict=True)
@@ -181,7 +185,20 @@ class Groups:
             assert path is not None
             file = self._file(path)
             spans = (row.image, row.mask)
-            return Encoded(*(None if span is None else file.read(*span) for span in spans))
+            return Encoded(*(file.read(*s) if isinstance(s, tuple) else s for s in spans))
+
+    def _masks(
+        self, number: int, spans: npt.NDArray[np.int64]
+    ) -> Sequence[tuple[int, int]] | list[bytes]:
+        """Read masks that are small all at once; of others say where they stand."""
+        start, end = int(spans[:, 0].min()), int(spans.sum(axis=1).max())
+        if end - start > len(spans) * _SMALL:
+            return _pairs(spans)
+        with reading(self._index.version, self._index.files[number]):
+            path = self._path(number)
+            assert path is not None
+            data = self._file(path).read(start, end - start)
+        return [data[at - start : at - start + size] for at, size in spans.tolist()]
 
     def _bytes(self, column: pa.ChunkedArray | None, place: int, row: int) -> bytes | None:
         if column is None:
@@ -248,6 +265,10 @@ class Groups:
                 "multiprocessing_context='spawn'"
             )
         return self._parts
+
+
+def _pairs(spans: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    return [(at, size) for at, size in spans.tolist()]
 
 
 def _to_ipc(table: pa.Table) -> memoryview:

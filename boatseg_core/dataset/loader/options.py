@@ -60,7 +60,7 @@ class Options:
     drop_last: bool | None = None
     seed: int = 0
     threads: int = 0
-    ahead: int = 3
+    ahead: int = 2
     buffer_bytes: int = 128 * MIB
     dtype: Literal["uint8", "float32"] = "uint8"
     rank: int | None = None

@@ -188,7 +188,7 @@ def decoding(
         for tasks in batches:
             batch = _begin(tasks, options, index, allocate)
             # Where nothing else is left to do, small parts keep the threads busy to the end.
-            parts = threads * (2 if options.ahead else 4)
+            parts = threads * (1 if options.ahead else 4)
             chunk = min(_CHUNK, -(-len(tasks) // parts))
             for start in range(0, len(tasks), chunk):
                 stop = min(start + chunk, len(tasks))
