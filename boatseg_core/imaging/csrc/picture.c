@@ -6,6 +6,7 @@
 #include "picture.h"
 
 #include "fast.h"
+#include "picture_rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +15,6 @@ enum {
     PANEL = 1024, /* columns; a multiple of TILE, which is also the rows of a strip */
     CHUNK = 32    /* px worked on at a time */
 };
-
-/* Pixels and sums are loaded as one word each, which compilers vectorise better than bytes. */
-#if BIG_ENDIAN_HOST
-#define BYTE_OF(word, i) ((word) >> (24 - 8 * (i)) & 0xff)
-#define LANE_OF(word, i) ((int)((word) >> (48 - 16 * (i)) & 0xffff))
-#else
-#define BYTE_OF(word, i) ((word) >> (8 * (i)) & 0xff)
-#define LANE_OF(word, i) ((int)((word) >> (16 * (i)) & 0xffff))
-#endif
 
 /* Of red, green and blue; even and odd pixels apart: neighbours are alike, and an addition would
  * wait for the one before it. */
@@ -133,98 +125,6 @@ FAST static void extremes(const uint8_t *restrict row, uint8_t *restrict low,
     }
 }
 
-/* Start or add to a sum of rows, four rows at a time. */
-FAST static void add_four(const uint8_t *restrict a, const uint8_t *restrict b,
-                          const uint8_t *restrict c, const uint8_t *restrict d,
-                          uint16_t *restrict total, ptrdiff_t n, int start)
-{
-    if (start)
-        for (ptrdiff_t x = 0; x < n; x++)
-            total[x] = (uint16_t)(a[x] + b[x] + c[x] + d[x]);
-    else
-        for (ptrdiff_t x = 0; x < n; x++)
-            total[x] = (uint16_t)(total[x] + a[x] + b[x] + c[x] + d[x]);
-}
-
-static void add_one(const uint8_t *restrict row, uint16_t *restrict total, ptrdiff_t n)
-{
-    for (ptrdiff_t x = 0; x < n; x++)
-        total[x] = (uint16_t)(total[x] + row[x]);
-}
-
-/* Sums of whole blocks: 4 pixels, each a word of 4 channels that never carry (16 * 255 < 2^16). */
-FAST static void add_columns(const uint16_t *restrict colour, uint16_t *restrict block,
-                             ptrdiff_t n)
-{
-    for (ptrdiff_t k = 0; k < n; k++) {
-        uint64_t pixels[4], total;
-        memcpy(pixels, colour + 16 * k, sizeof pixels);
-        total = pixels[0] + pixels[1] + pixels[2] + pixels[3];
-        memcpy(block + 4 * k, &total, sizeof total);
-    }
-}
-
-FAST static uint32_t saturations(const uint16_t *restrict block, ptrdiff_t n, int pixels)
-{
-    uint32_t total = 0;
-    for (ptrdiff_t k = 0; k < n; k++) {
-        int red = (block[4 * k] + pixels / 2) / pixels;
-        int green = (block[4 * k + 1] + pixels / 2) / pixels;
-        int blue = (block[4 * k + 2] + pixels / 2) / pixels;
-        int high = red > green ? red : green, low = red < green ? red : green;
-        high = blue > high ? blue : high;
-        low = blue < low ? blue : low;
-        int most = high > 1 ? high : 1;
-        total += (uint32_t)((float)((high - low) * SCALE + most / 2) / (float)most);
-    }
-    return total;
-}
-
-FAST static uint32_t saturations_of_16(const uint16_t *restrict block, ptrdiff_t n)
-{
-    uint32_t sum = 0;
-    for (ptrdiff_t k = 0; k < n; k++) {
-        uint64_t total;
-        memcpy(&total, block + 4 * k, sizeof total);
-        int red = (LANE_OF(total, 0) + 8) >> 4;
-        int green = (LANE_OF(total, 1) + 8) >> 4;
-        int blue = (LANE_OF(total, 2) + 8) >> 4;
-        int high = red > green ? red : green, low = red < green ? red : green;
-        high = blue > high ? blue : high;
-        low = blue < low ? blue : low;
-        int most = high > 1 ? high : 1;
-        sum += (uint32_t)((float)((high - low) * SCALE + most / 2) / (float)most);
-    }
-    return sum;
-}
-
-static void add_saturation(const uint8_t *rows[TILE], ptrdiff_t n, ptrdiff_t w, Scratch *s,
-                           Sums *sums)
-{
-    for (ptrdiff_t y = 0; y < n; y += BLOCK) {
-        ptrdiff_t height = n - y < BLOCK ? n - y : BLOCK, whole = w / BLOCK, rest = w % BLOCK;
-        if (height == BLOCK) {
-            add_four(rows[y], rows[y + 1], rows[y + 2], rows[y + 3], s->colour, 4 * w, 1);
-        } else {
-            memset(s->colour, 0, sizeof(uint16_t) * 4 * (size_t)w);
-            for (ptrdiff_t i = 0; i < height; i++)
-                add_one(rows[y + i], s->colour, 4 * w);
-        }
-        add_columns(s->colour, s->block, whole);
-        if (height == BLOCK)
-            sums->saturation += saturations_of_16(s->block, whole);
-        else
-            sums->saturation += saturations(s->block, whole, (int)(BLOCK * height));
-        if (rest) { /* at the picture's right edge */
-            memset(s->block, 0, sizeof(uint16_t) * 4);
-            for (ptrdiff_t x = whole * BLOCK; x < w; x++)
-                for (ptrdiff_t c = 0; c < 4; c++)
-                    s->block[c] = (uint16_t)(s->block[c] + s->colour[4 * x + c]);
-            sums->saturation += saturations(s->block, 1, (int)(rest * height));
-        }
-    }
-}
-
 static void add_tiles(const uint8_t *grey[TILE], ptrdiff_t n, ptrdiff_t w, Scratch *s, Sums *sums)
 {
     memcpy(s->low, grey[0], (size_t)w);
@@ -291,7 +191,7 @@ static void add_panel(Picture *picture, const uint8_t *pixels, ptrdiff_t stride,
     }
     add_tiles(grey, n, w, s, sums);
     put_cells(grey, n, w, s, picture->cells + y0 / CELL * (width / CELL) + x0 / CELL, width / CELL);
-    add_saturation(rows, n, w, s, sums);
+    add_saturation(rows, n, w, s->colour, s->block, sums);
     memcpy(picture->last[x0 / PANEL], s->grey[n], sizeof picture->last[0]);
 }
 
