@@ -26,6 +26,8 @@ from boatseg_dagster.sensors import look
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _MAX_TRIES = 3
+# What Dagster makes of SIGTERM and SIGINT while a step runs; neither comes with a message.
+_INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
 class StageError(BoatsegError):
@@ -132,6 +134,8 @@ def _reason(result: dg.ExecuteInProcessResult, job_name: str, batch_id: str | No
         error = event.step_failure_data.error
         while error is not None and error.cause is not None:
             error = error.cause
+        if error is not None and error.cls_name in _INTERRUPTIONS:
+            return f"{what} was interrupted in {event.step_key}: run this again, it goes on"
         if error is not None:
             text = error.message.strip()
             head, _, rest = text.partition(": ")

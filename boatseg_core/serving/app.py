@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 import boatseg_core
@@ -138,11 +139,16 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
     """Answer everything that goes wrong in the one shape, and never with a traceback."""
 
     @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> JSONResponse:
-        codes = {404: "not_found", 405: "method_not_allowed"}
-        code = codes.get(error.status_code, "http_error")
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        path = request.url.path[:80]
+        allowed = Headers(error.headers or {}).get("allow", "another method")
+        known = {
+            404: ("not_found", f"there is nothing at {path}: POST a picture to /predict"),
+            405: ("method_not_allowed", f"{path} does not answer {request.method}: use {allowed}"),
+        }
+        code, message = known.get(error.status_code, ("http_error", str(error.detail)))
         headers = dict(error.headers) if error.headers else None
-        return error_response(error.status_code, code, str(error.detail), headers)
+        return error_response(error.status_code, code, message, headers)
 
     @app.exception_handler(Exception)
     async def bug(request: Request, _: Exception) -> JSONResponse:

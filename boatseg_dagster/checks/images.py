@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from boatseg_core.cli.screen import counted
 from boatseg_core.dataset.gate import is_broken, say_files, say_limit, say_rejected
 from boatseg_core.gallery import spark
 from boatseg_core.ingest.completeness import completeness
@@ -156,14 +157,14 @@ def compared(shifts: list[Shift], batches: int, charts: dict[str, str]) -> dg.As
         text = f"as in the {batches} batches before"
     else:
         text = (
-            f"not judged: {shifts[0].images} images beside {shifts[0].history_images} of "
-            f"{batches} batches before are too few"
+            f"not judged, too few: {counted(shifts[0].images, 'image')} beside "
+            f"{shifts[0].history_images:,} of {counted(batches, 'batch', 'batches')} before"
         )
     numbers: dict[str, Any] = {}
     for s in shifts:
-        numbers[f"distance/{s.what}"] = s.distance
+        numbers[f"distance/{s.what}"] = round(s.distance, 4)
         numbers[f"threshold/{s.what}"] = s.threshold
-        numbers[f"p_value/{s.what}"] = s.p_value
+        numbers[f"p_value/{s.what}"] = float(f"{s.p_value:.3g}")
         if s.judged and not math.isnan(s.means[0]):
             numbers[f"mean/{s.what}"], numbers[f"mean_before/{s.what}"] = s.means
     return dg.AssetCheckResult(

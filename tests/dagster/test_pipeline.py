@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import dagster as dg
@@ -194,6 +195,26 @@ def test_a_failed_step_is_told_in_one_sentence(pipeline: LocalPipeline) -> None:
     pipeline.instance.add_dynamic_partitions("batches", ["20000101-000001"])
     with pytest.raises(StageError, match=r"failed in raw_images: .*20000101-000001 is not in the"):
         pipeline.run("ingest_batch", "20000101-000001")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_an_interruption_is_told_as_one(
+    pipeline: LocalPipeline,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: signal.Signals,
+) -> None:
+    write_scenes(settings.paths.landing, 1, seed=8, labelled=False)
+    with monkeypatch.context() as patch:
+
+        def interrupted(*_: object, **__: object) -> None:
+            signal.raise_signal(sent)
+
+        patch.setattr("boatseg_dagster.assets.silver.group_batch", interrupted)
+        with pytest.raises(StageError, match=r"was interrupted in image_groups: run this again"):
+            pipeline.ingest()
+
+    assert pipeline.ingest() == 1
 
 
 def test_the_page_of_predictions_puts_unseen_images_first(

@@ -154,10 +154,13 @@ def test_bad_bodies_get_one_clear_error(
 
 
 def test_other_bad_requests(shared: Live) -> None:
-    assert shared.ask("GET", "/nowhere").code == "not_found"
+    nowhere = shared.ask("GET", "/nowhere")
+    assert nowhere.code == "not_found"
+    assert "/nowhere" in str(nowhere.body) and "/predict" in str(nowhere.body)
     refused = shared.ask("GET", "/predict")
     assert (refused.status, refused.code) == (405, "method_not_allowed")
     assert refused.headers["allow"] == "POST"
+    assert "/predict does not answer GET: use POST" in str(refused.body)
     assert shared.predict(PICTURE, query="?mask=perhaps").code == "invalid_request"
     zipped = shared.ask(
         "POST", "/predict", PICTURE, {"Content-Type": "image/png", "Content-Encoding": "gzip"}
