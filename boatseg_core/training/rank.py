@@ -131,6 +131,14 @@ def member(job: Job, rank: int) -> Iterator[None]:
             distributed.destroy_process_group()
 
 
+def abort() -> None:
+    """Make what the process group is waiting for fail; gloo's operations do so by themselves."""
+    from torch import distributed
+
+    if distributed.is_initialized() and distributed.group.WORLD is not None:
+        distributed.group.WORLD.abort()
+
+
 def _die_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boatseg_core.errors import ImageError, TrainingError
-from boatseg_core.training.rank import Job, member, run_rank
+from boatseg_core.training.rank import Job, abort, member, run_rank
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _START = 300.0  # s; for a rank to import torch and read the table's log
 _LAST_WORDS = 10.0  # s; for a rank whose connection broke to say why
 _PATIENCE = 5.0  # s; for a rank to end by itself
+_LOOK = 1.0  # s; between two looks at whether all ranks are there
+_NOTICE = 20.0  # s; for this process to notice by itself that a rank is gone
 
 
 def device_kind(train: Train) -> str:
@@ -140,7 +143,8 @@ def together(
             with ExitStack() as stack:
                 try:
                     stack.enter_context(member(job, 0))
-                    yield job.chosen
+                    with others.watched():
+                        yield job.chosen
                 except RuntimeError as error:
                     # A connection that broke has its reason at the other end. It is asked for as
                     # long as we are in the group: those who merely wait for us say nothing.
@@ -194,6 +198,31 @@ class _Others:
                     f"process {number + 1} of {len(self._ranks) + 1} of the training {how}: "
                     "set train.devices to 1 to train without it"
                 )
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """End this process's waiting for ranks that are gone, inside the block.
+
+        Of gloo a connection breaks, which is noticed at once. The kernels of nccl would wait on,
+        until its watchdog ends the whole process after the group's timeout.
+        """
+        left = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(left,), name="watch-ranks", daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            left.set()
+            watch.join()
+
+    def _watch(self, left: threading.Event) -> None:
+        alive = {process.sentinel: process for process, _ in self._ranks}
+        while alive and not left.wait(_LOOK):
+            for sentinel in wait_for(list(alive), timeout=0):
+                assert isinstance(sentinel, int)
+                if _failed(alive.pop(sentinel)) and not left.wait(_NOTICE):
+                    abort()
+                    return
 
     def finish(self) -> None:
         """Wait for the ends of all; a rank has nothing to do after its last validation."""
@@ -256,3 +285,13 @@ def _ending(process: SpawnProcess) -> str:
     if code == -signal.SIGKILL:
         return "was killed, as happens when memory runs out"
     return f"ended with {f'signal {-code}' if code < 0 else f'code {code}'}"
+
+
+def _failed(process: SpawnProcess) -> bool:
+    """Whether a process that is gone did not end well; its end is left for others to read."""
+    assert process.pid is not None
+    try:
+        end = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # read already
+        return process.exitcode != 0
+    return end is not None and end.si_status != 0

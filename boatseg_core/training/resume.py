@@ -119,8 +119,12 @@ class Keeper(pl.Callback):
         mine = state["ranks"][place()[0]]
         segmenter.restore(mine["segmenter"])
         self._judge.load_state_dict(state["judge"])
+        # The weights are those of all ranks. What normalisation has seen is each rank's own until
+        # the next validation, whose mean it enters.
+        segmenter.network.load_state_dict(mine.get("statistics", {}), strict=False)
         if self._ema is not None:
-            self._ema.load_state_dict(state["ema"])
+            average = state["ema"]["average"] | mine.get("average", {})
+            self._ema.load_state_dict(state["ema"] | {"average": average})
         torch.set_rng_state(mine["random"])
         if mine["random_cuda"] is not None and segmenter.device.type == "cuda":
             torch.cuda.set_rng_state(mine["random_cuda"], segmenter.device)
@@ -157,6 +161,7 @@ class Keeper(pl.Callback):
                 "segmenter": segmenter.state(),
                 "random": torch.get_rng_state(),
                 "random_cuda": torch.cuda.get_rng_state(segmenter.device) if cuda else None,
+                **self._own_statistics(segmenter.network),
             }
         )
         # A loss may still be a number where the step that followed from it has spoilt the weights:
@@ -176,6 +181,19 @@ class Keeper(pl.Callback):
             },
             self._path,
         )
+
+    def _own_statistics(self, network: torch.nn.Module) -> dict[str, dict[str, torch.Tensor]]:
+        """What normalisation has seen on this rank, where there are several."""
+        if place()[1] == 1:
+            return {}
+        buffers = {name for name, _ in network.named_buffers()}
+        states = {"statistics": network.state_dict()}
+        if self._ema is not None:
+            states["average"] = self._ema.state_dict()["average"]
+        return {
+            kind: {name: value.cpu() for name, value in state.items() if name in buffers}
+            for kind, state in states.items()
+        }
 
 
 @torch.no_grad()

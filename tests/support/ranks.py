@@ -78,6 +78,26 @@ def killed(pipe: Connection, job: Job, rank: int, parent: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def killed_between_steps(pipe: Connection, job: Job, rank: int, parent: int) -> None:
+    """Train, and be killed before the second step, which the others wait for."""
+    from boatseg_core.training.model import Segmenter
+
+    step = Segmenter.training_step
+
+    def training_step(self: Any, batch: Any, index: int) -> Any:
+        if self.trainer.global_step == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, batch, index)
+
+    Segmenter.training_step = training_step  # type: ignore[method-assign]
+    run_rank(pipe, job, rank, parent)
+
+
+def done(pipe: Connection, job: Job, rank: int, parent: int) -> None:
+    """Have nothing to do."""
+    pipe.send(("ready",))
+
+
 def stillborn(pipe: Connection, job: Job, rank: int, parent: int) -> None:
     """Never get ready."""
     os._exit(3)

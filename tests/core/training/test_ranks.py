@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
-from contextlib import nullcontext
+import threading
+from contextlib import nullcontext, suppress
 from itertools import islice
 
 import pytest
@@ -22,6 +23,7 @@ from boatseg_core.training.model import Segmenter, Tally
 from boatseg_core.training.run import train_and_register
 
 STEPS = 4
+KEPT_IN = {"statistics": "network", "average": "average"}  # what the first rank writes
 
 
 @pytest.fixture
@@ -96,11 +98,17 @@ def test_an_interrupted_training_of_two_goes_on(gold, two, tmp_path):
     assert state["step"] == 1 and len(state["ranks"]) == 2
     first, second = (rank["segmenter"]["generator"] for rank in state["ranks"])
     assert not torch.equal(first, second)  # each changes its crops in its own way
+    for kept in ("statistics", "average"):  # and has its own statistics of them
+        first, second = (rank[kept] for rank in state["ranks"])
+        assert first.keys() == second.keys() <= state["network"].keys()
+        assert any(not torch.equal(value, second[name]) for name, value in first.items())
+        assert all(torch.equal(value, {**state, **state["ema"]}[KEPT_IN[kept]][name])
+                   for name, value in first.items())  # fmt: skip
 
     fitted = fit(gold, two, chosen, work=tmp_path, on_epoch=None, progress=False, resume=True)
     assert [entry["step"] for entry in fitted.history] == [2, 4]
     for name in told[0].keys() - {"seconds"}:
-        assert fitted.history[0][name] == pytest.approx(told[0][name], rel=1e-3, nan_ok=True), name
+        assert fitted.history[0][name] == pytest.approx(told[0][name], rel=1e-6, nan_ok=True), name
     assert {path.name for path in tmp_path.glob("*.pt*")} == {"best.pt", "resume.pt"}
 
 
@@ -124,6 +132,38 @@ def test_what_goes_wrong_elsewhere_is_said_here(
     ):
         raise RuntimeError("Connection closed by peer")  # what gloo says of it
     assert not multiprocessing.active_children()
+
+
+def test_nobody_waits_for_a_rank_that_was_killed_in_a_step(gold, two, tmp_path, monkeypatch):
+    monkeypatch.setattr(ranks, "run_rank", support.killed_between_steps)
+    with pytest.raises(TrainingError, match="a process of the training was killed"):
+        fit(gold, two, resolve(two), work=tmp_path, on_epoch=None, progress=False)
+    assert not multiprocessing.active_children() and not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("target", "wait", "aborted"),
+    [(support.killed, 30.0, 1), (support.killed, 0.0, 0), (support.done, 1.0, 0)],
+    ids=["waits", "notices", "ended well"],
+)
+def test_what_waits_for_a_rank_that_is_gone_is_aborted(
+    gold, two, tmp_path, monkeypatch, target, wait, aborted
+):
+    """As nccl would wait; gloo notices by itself."""
+    calls, ended = [], threading.Event()
+    monkeypatch.setattr(ranks, "abort", lambda: calls.append(ended.set()))
+    monkeypatch.setattr(ranks, "_LOOK", 0.02)
+    monkeypatch.setattr(ranks, "_NOTICE", 0.2 if wait else 30.0)
+    monkeypatch.setattr(ranks, "run_rank", target)
+    monkeypatch.setattr(ranks, "member", lambda job, rank: nullcontext())
+    with (
+        suppress(TrainingError),
+        ranks.together(gold, two, resolve(two), work=tmp_path, resume=False),
+    ):
+        ended.wait(wait)
+        for process in multiprocessing.active_children() if aborted else []:
+            process.join()
+    assert len(calls) == aborted
 
 
 def test_of_a_failure_and_its_echo_the_failure_is_said(gold, two, tmp_path, monkeypatch):
