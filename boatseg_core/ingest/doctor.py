@@ -46,8 +46,9 @@ def repair_all(
 
     Others may write meanwhile: their commits wait. What was found before is looked for again once
     they do, for it may be over by then. Only an object store cannot make them wait; there a data
-    file is still dropped by a commit that somebody else's makes fail, but a log must not grow while
-    it is rewound.
+    file is still dropped by a commit that somebody else's makes fail, and the end of a log that is
+    rewound is taken by a conditional request, before anything of it is set aside: whoever commits
+    first loses nothing, and the repair says that the log has grown.
 
     Args:
         lake: The lake.

@@ -62,6 +62,13 @@ class Files(Protocol):
     def write(self, path: str, data: bytes) -> None:
         """Write a small file so that a reader sees all of it or none of it."""
 
+    def create(self, path: str, data: bytes) -> None:
+        """Write a small file that must not be there yet, whoever else tries at the same time.
+
+        Raises:
+            FileExistsError: It is there.
+        """
+
     def move(self, path: str, to: str) -> None:
         """Give a file another name; the folder of the new one is made."""
 

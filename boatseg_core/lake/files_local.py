@@ -8,7 +8,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,16 +103,23 @@ class LocalFiles:
 
     def write(self, path: str, data: bytes) -> None:
         """Write a small file as a whole."""
+        self._write(path, data, Path.replace)
+
+    def create(self, path: str, data: bytes) -> None:
+        """Write a small file as a whole, unless it is there."""
+        # A link, unlike a new name, never takes the place of what is there.
+        self._write(path, data, lambda part, file: file.hardlink_to(part))
+
+    def _write(self, path: str, data: bytes, publish: Callable[[Path, Path], object]) -> None:
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f"{file.name}.{os.getpid()}.part")
         try:
             part.write_bytes(data)
             self._sync(part)
-            part.replace(file)
-        except OSError:
+            publish(part, file)
+        finally:
             part.unlink(missing_ok=True)
-            raise
         self._sync(file.parent)
 
     def move(self, path: str, to: str) -> None:

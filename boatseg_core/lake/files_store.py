@@ -130,6 +130,21 @@ class ObjectFiles:
         with _answered(path):
             obstore.put(self.store, path, data)
 
+    def create(self, path: str, data: bytes) -> None:
+        """Write an object by a conditional request, which one of two writers loses."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        with _answered(path):
+            try:
+                obstore.put(self.store, path, data, mode="create", use_multipart=False)
+                return
+            except (AlreadyExistsError, PreconditionError):
+                # A request that was repeated is told so of itself, too.
+                if bytes(obstore.get(self.store, path).bytes()) == data:
+                    return
+        raise FileExistsError(path)
+
     def move(self, path: str, to: str) -> None:
         """Copy an object, then delete it: at every instant it has one of the two names, or both."""
         import obstore

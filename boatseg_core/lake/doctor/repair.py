@@ -103,23 +103,37 @@ def _say_empty(lake: Lake, finding: Finding, folder: str) -> Repaired:
     assert finding.version is not None
     kept = f"{folder}/{path}"
     lake.files.write(kept, lake.files.read(path))
-    _fill(lake, finding.table, [finding.version, list_log(lake.files, finding.table).newest + 1])
+    lake.files.write(log_entry(finding.table, finding.version), _nothing())
+    _fill(lake, finding.table, [list_log(lake.files, finding.table).newest + 1])
     return Repaired(finding, "a version that changes nothing took its place", (kept,))
+
+
+def _nothing() -> bytes:
+    """A log entry that changes nothing."""
+    info = {"timestamp": int(time.time() * 1000), "operation": "REPAIR", "operationParameters": {}}
+    return json.dumps({"commitInfo": info}).encode() + b"\n"
 
 
 def _fill(lake: Lake, name: str, versions: Sequence[int]) -> None:
     """Write versions that change nothing.
 
     No number is ever given to other rows: whoever remembers what a version held would be wrong.
+
+    Raises:
+        Lost: Somebody else has committed one of them meanwhile; it is left as it is.
     """
     for version in versions:
-        info = {
-            "timestamp": int(time.time() * 1000),
-            "operation": "REPAIR",
-            "operationParameters": {},
-        }
-        line = json.dumps({"commitInfo": info}).encode() + b"\n"
-        lake.files.write(log_entry(name, version), line)
+        try:
+            lake.files.create(log_entry(name, version), _nothing())
+        except FileExistsError as error:
+            raise _grown(version) from error
+
+
+def _grown(version: int) -> Lost:
+    return Lost(
+        f"another process has committed version {version} meanwhile, which was left as it is: end "
+        "whatever writes to this lake, then look again"
+    )
 
 
 def _rewind(lake: Lake, finding: Finding, folder: str) -> Repaired:
@@ -139,14 +153,23 @@ def _rewind(lake: Lake, finding: Finding, folder: str) -> Repaired:
         ]
     ]
     if finding.remedy == "safe" and len(paths) > 1:
-        raise Lost("the log has grown since it was looked at")
+        raise _grown(log.newest)
     if log.pointer is not None and any("checkpoint" in path for path in paths):
         paths.insert(0, log.pointer.path)
     newest = log.newest
-    moved = _aside(lake, paths, folder)
     if finding.version == 0:
+        moved = _aside(lake, paths, folder)
+        if entries := list_log(lake.files, finding.table).entries:
+            raise _grown(max(entries))
         return Repaired(finding, "set aside; the table is created by its next writer", moved)
-    _fill(lake, finding.table, range(finding.version, newest + 2))
+    ends = [newest + 1]
+    if finding.remedy == "rewind":
+        # First: where nothing can be locked, whoever has opened the table before commits this very
+        # number, or loses it and cannot open the table again until its log is whole.
+        _fill(lake, finding.table, ends)
+        ends = []
+    moved = _aside(lake, paths, folder)
+    _fill(lake, finding.table, [*range(finding.version, newest + 1), *ends])
     done = f"set aside; the table is as it was at version {finding.version - 1}"
     return Repaired(finding, done, moved)
 
