@@ -58,7 +58,11 @@ def check_splits(gold: GoldDataset, splits: tuple[str, ...]) -> None:
             raise TrainingError(
                 f"the {name} split of gold version {gold.version} {what} (images: {found}): "
                 "ingest and label more images of other places"
-                + ("" if name == "train" else f", raise split.{name}_share or change split.salt")
+                + (
+                    ", lower split.valid_share and split.test_share or change split.salt"
+                    if name == "train"
+                    else f", raise split.{name}_share or change split.salt"
+                )
             )
 
 
