@@ -56,7 +56,7 @@ is, in the environment, `BOATSEG_LABELS__CLASS_NAME="weld defect"` and
 
 def tables() -> Iterator[str]:
     """Lines of tables.md: every table with its columns."""
-    yield NOTE.format(source="boatseg_core/lake/schemas.py")
+    yield NOTE.format(source="boatseg_core/lake/schemas")
     yield """
 # Tables
 
