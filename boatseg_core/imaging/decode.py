@@ -34,6 +34,24 @@ DEFAULT_MAX_PIXELS: Final = 80_000_000
 MAX_SCANS: Final = 100
 """Most scans of a JPEG that is decoded. libjpeg's own progressive script has 10."""
 
+# Bytes, where they stand, and what has them there: what people drop beside their images.
+_KNOWN: Final = (
+    (b"ftyphei", 4, "HEIC, a phone's format: convert it to JPEG"),
+    (b"ftypmif1", 4, "HEIC, a phone's format: convert it to JPEG"),
+    (b"ftypavi", 4, "AVIF: convert it to JPEG or PNG"),
+    (b"ftyp", 4, "a video"),
+    (b"GIF8", 0, "a GIF: convert it to PNG"),
+    (b"\0\0\0\x0cjP", 0, "JPEG 2000: convert it to TIFF or PNG"),
+    (b"\xff\x4f\xff\x51", 0, "JPEG 2000: convert it to TIFF or PNG"),
+    (b"%PDF", 0, "a PDF"),
+    (b"%!PS", 0, "PostScript"),
+    (b"PK\x03\x04", 0, "a zip archive, or a document that is one"),
+    (b"\x1f\x8b", 0, "compressed with gzip"),
+    (b"<!doctype html", 0, "a web page, perhaps an error that was saved as a picture"),
+    (b"<html", 0, "a web page, perhaps an error that was saved as a picture"),
+    (b"<svg", 0, "an SVG drawing: convert it to PNG"),
+)
+
 _SCAN = b"\xff\xda"
 # Neither a byte of a scan's data (ff 00) nor a restart within it.
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
@@ -63,9 +81,8 @@ def open_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Im
     except MemoryError:  # says nothing about the file
         raise
     except UnidentifiedImageError:
-        head = data[:8].hex(" ")
         raise ImageError(
-            "not_an_image", f"not a {', '.join(FORMATS)} image (it starts with {head})"
+            "not_an_image", f"not a {', '.join(FORMATS)} image ({_what(data)})"
         ) from None
     except Exception as error:  # Pillow's parsers raise many kinds on hostile headers
         raise ImageError("corrupt", f"the header is damaged: {_say(error)}") from error
@@ -120,6 +137,14 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RgbImage:
         if pixels is not None:
             return pixels
     return np.asarray(load_rgb(image))
+
+
+def _what(data: bytes) -> str:
+    """Say what a file is that is no picture, as far as its first bytes tell."""
+    for start, at, name in _KNOWN:
+        if data[at : at + len(start)].lower() == start.lower():
+            return f"it is {name}"
+    return f"it starts with {data[:8].hex(' ')}"
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -175,3 +175,19 @@ def test_only_the_scans_of_the_picture_itself_count() -> None:
     assert decode(data + video).shape == (32, 32, 3)
     comment = encoded(texture(1, 32, 32), comment=b"\xff\xda" * 500)
     assert decode(comment).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC, a phone's format: convert it to JPEG"),
+        (b"\0\0\0\x20ftypisom", "a video"),
+        (b"GIF89a\x01\0", "a GIF: convert it to PNG"),
+        (b"<!DOCTYPE html><p>404", "a web page"),
+        (b"nothing known", "it starts with 6e 6f 74 68 69 6e 67 20"),
+    ],
+)
+def test_what_is_no_picture_is_called_by_its_name(data: bytes, what: str) -> None:
+    with pytest.raises(ImageError, match=what) as found:
+        open_image(data)
+    assert found.value.reason == "not_an_image"
