@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch  # noqa: TID253
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from boatseg_core.config.sections import Train
 from boatseg_core.dataset import Sample
+from boatseg_core.training import data
 from boatseg_core.training.data import CropStream, GoldModule, WholeImages, whole_batches
 
 SIZES = st.lists(st.tuples(st.integers(1, 70), st.integers(1, 70)), max_size=10)
@@ -73,3 +76,21 @@ def test_the_module_deals_batches_as_they_are(gold, settings):
     moved = module.transfer_batch_to_device(batch, torch.device("cpu"), 0)
     assert torch.equal(moved.images, batch.images) and moved.image_ids == batch.image_ids
     assert sum(len(batch.image_ids) for batch in module.val_dataloader()) == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "threads", "devices", "ahead"),
+    [
+        ("cpu", 4, 1, 0),  # all cores compute
+        ("cpu", 2, 2, 0),
+        ("cpu", 1, 1, 2),  # some do not
+        ("cuda", 4, 1, 2),
+    ],
+)
+def test_crops_are_decoded_beside_the_steps_where_a_core_is_free(
+    gold, monkeypatch, kind, threads, devices, ahead
+):
+    monkeypatch.setattr(data, "device_kind", lambda train: kind)
+    monkeypatch.setattr(data.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert data._crops(gold, Train(devices=devices, batch_size=2)).options.ahead == ahead
