@@ -30,7 +30,6 @@ RECIPE: Final = 1
 NO_BOUND: Final = sys.maxsize
 
 _ORIENTATION = 0x0112
-_TURNED = 5  # EXIF orientations from here on swap width and height
 
 
 def image_at(data: bytes, height: int, width: int) -> U8:
@@ -57,13 +56,23 @@ def image_at(data: bytes, height: int, width: int) -> U8:
             whole = Image.fromarray(pixels)
             return np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR))
     if isinstance(image, JpegImageFile):
-        turned = height != width and image.getexif().get(_ORIENTATION, 1) >= _TURNED
+        turned = height != width and _swaps_sides(image)
         # Never below what is wanted; a picture that is already smaller is left as it is.
         image.draft(None, (height, width) if turned else (width, height))
     rgb = load_rgb(image)
     if rgb.size != (width, height):
         rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(rgb)
+
+
+def _swaps_sides(image: Image.Image) -> bool:
+    try:
+        tag = image.getexif().get(_ORIENTATION, 1)
+    except MemoryError:
+        raise
+    except Exception:  # the verdict on the file is that of its decode
+        return False
+    return isinstance(tag, int) and 5 <= tag <= 8  # text, or a number that means nothing, does not
 
 
 def region(data: bytes, left: int, top: int, width: int, height: int) -> U8:
@@ -84,7 +93,10 @@ def region(data: bytes, left: int, top: int, width: int, height: int) -> U8:
 
     Raises:
         ImageError: See :data:`boatseg_core.imaging.decode.REASONS`.
+        ValueError: ``left`` or ``top`` is negative.
     """
+    if min(left, top) < 0:
+        raise ValueError(f"a region begins at {left}, {top}: neither may be negative")
     image = open_image(data, max_pixels=NO_BOUND)
     if jpeg.is_plain(image):
         across, down = min(width, image.width - left), min(height, image.height - top)

@@ -1,7 +1,7 @@
 /* The decoder for any processor, and the choice among its kinds. */
 #include "jpeg_decode.h"
 
-#if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 9)
+#ifdef HAS_VECTORS
 #define DECODE_JPEG decode_jpeg_plain
 #include "jpeg_decoder.h"
 #else
@@ -17,15 +17,16 @@ int decode_jpeg_plain(const uint8_t *data, size_t size, const JpegHeader *header
 /* The best one is the last. */
 static Decode *const kinds[] = {
     decode_jpeg_plain,
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#ifdef HAS_KINDS
     decode_jpeg_v3, decode_jpeg_v4,
 #endif
 };
 
 int decoders(void)
 {
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-    int v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+#ifdef HAS_KINDS
+    int v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+             __builtin_cpu_supports("bmi2");
     int v4 = v3 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512dq");
     return 1 + v3 + v4;

@@ -100,29 +100,31 @@ INLINE const uint8_t *row_of(const Plane *plane, ptrdiff_t y, ptrdiff_t y0)
 static const uint8_t *chroma(const Rows *rows, int c, ptrdiff_t y, ptrdiff_t y0)
 {
     const Plane *plane = &rows->planes[c];
+    /* Of chroma: where the box begins, and how much it takes. */
     const ptrdiff_t left = rows->box.left, end = left + rows->box.width;
+    const ptrdiff_t from = left / rows->across, n = (end + rows->across - 1) / rows->across - from;
+    const ptrdiff_t at = from - plane->first;
     const int upper = rows->down == 2 && y % 2 == 0;
     uint8_t *restrict to = rows->row[c - 1];
-    const uint8_t *restrict near = row_of(plane, y / rows->down, y0) - plane->first;
+    const uint8_t *restrict near = row_of(plane, y / rows->down, y0) + at;
     const uint8_t *restrict far = near;
     if (rows->down == 2)
-        far = row_of(plane, y / 2 + (upper ? -1 : 1), y0) - plane->first;
+        far = row_of(plane, y / 2 + (upper ? -1 : 1), y0) + at;
     if (rows->across == 1) {
         if (rows->down == 1)
-            return near + left;
-        for (ptrdiff_t i = 0; i < end - left; i++)
-            to[i] = (uint8_t)((3 * near[left + i] + far[left + i] + (upper ? 1 : 2)) >> 2);
+            return near;
+        for (ptrdiff_t i = 0; i < n; i++)
+            to[i] = (uint8_t)((3 * near[i] + far[i] + (upper ? 1 : 2)) >> 2);
         return to;
     }
-    const ptrdiff_t from = left / 2, n = (end + 1) / 2 - from;
     const ptrdiff_t before = from > 0, after = from + n < plane->width; /* neighbours */
     uint16_t *restrict sums = rows->sums + 1;
     if (rows->down == 2)
         for (ptrdiff_t i = -before; i < n + after; i++)
-            sums[i] = (uint16_t)(3 * near[from + i] + far[from + i]);
+            sums[i] = (uint16_t)(3 * near[i] + far[i]);
     else
         for (ptrdiff_t i = -before; i < n + after; i++)
-            sums[i] = near[from + i];
+            sums[i] = near[i];
     if (!before)
         sums[-1] = sums[0];
     if (!after)
@@ -139,7 +141,7 @@ static const uint8_t *chroma(const Rows *rows, int c, ptrdiff_t y, ptrdiff_t y0)
 static void put_row(const Rows *rows, ptrdiff_t y, const ptrdiff_t y0[3], uint8_t *to, int bytes)
 {
     const Plane *plane = &rows->planes[0];
-    const uint8_t *luma = row_of(plane, y, y0[0]) + rows->box.left - plane->first;
+    const uint8_t *luma = row_of(plane, y, y0[0]) + (rows->box.left - plane->first);
     if (rows->components == 1) {
         put_grey(luma, rows->box.width, bytes, to);
         return;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -190,3 +191,20 @@ def test_a_broken_orientation_is_left_to_the_library() -> None:
     else:
         with pytest.raises(ImageError):
             decode(broken)
+
+
+@pytest.mark.parametrize("kind", [2, 7])
+def test_an_orientation_that_is_text_turns_nothing(kind: int) -> None:
+    image = texture(11, 48, 64)
+    tag = struct.pack("<HHI4sI", 0x112, kind, 2, b"6\0\0\0", 0)
+    body = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + tag
+    data = file(image)
+    data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
+    assert np.array_equal(decode(data), library_pixels(file(image)))
+    assert image_at(data, 24, 48).shape == (24, 48, 3)
+
+
+def test_a_region_does_not_begin_outside_of_the_picture() -> None:
+    for data in (file(texture(12, 32, 32)), encoded(texture(12, 32, 32), "PNG")):
+        with pytest.raises(ValueError, match="neither may be negative"):
+            region(data, -1, 0, 4, 4)
