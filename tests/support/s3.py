@@ -99,17 +99,22 @@ def start(folder: Path) -> tuple[S3Server, subprocess.Popen[bytes]]:
     keys = {"accessKey": server.access_key, "secretKey": server.secret_key}
     user = {"name": "boatseg", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List"]}
     config.write_text(json.dumps({"identities": [user]}), encoding="utf-8")
+    # one volume when a bucket is first written, not seven
+    (folder / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n", encoding="utf-8")
     names = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port")
     names += ("volume.port.grpc", "filer.port", "filer.port.grpc", "metricsPort")
     command = [
         weed,
+        f"-logdir={folder}",
         "server",
         f"-dir={folder}",
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         "-master.telemetry=false",
         "-master.volumeSizeLimitMB=64",
-        "-volume.max=0",
+        # not the default, which counts volumes by the space left: a full disk has room for few, and
+        # every bucket takes its own
+        "-volume.max=100000",
         "-filer",
         f"-filer.localSocket={folder / 'filer.sock'}",
         "-s3",
