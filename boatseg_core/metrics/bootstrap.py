@@ -70,9 +70,11 @@ def intervals(
         draws: Resamples.
         confidence: Share of cases in which the interval is to hold the truth.
         seed: The same seed gives the same intervals.
-        rates: Names of statistics that are shares of images. Where such a rate is 0 or 1 in every
-            group, resampling finds no spread at all; it then gets the exact binomial bound for so
-            many groups (Clopper & Pearson 1934): nothing in 9 places is no proof of nothing.
+        rates: Names of statistics that lie between 0 and 1, such as shares and mean IoUs. Where
+            one is 0 or 1 in every group, resampling finds no spread at all; it then gets the exact
+            binomial bound for so many groups (Clopper & Pearson 1934): nothing in 9 places is no
+            proof of nothing, and all in 9 none of all. (It holds for any mean over equal groups:
+            a value between 0 and 1 whose mean is ``m`` is 0 with a chance of at most ``1 - m``.)
 
     Raises:
         ValueError: Lengths differ, or the numbers are out of range.

@@ -22,7 +22,6 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 LARGE = 400
 """Boats of more pixels than this count as large, in ``large_boat_iou``."""
 
-RATES = ("empty_false_positive_rate",)
 # Of these a third of the sea says enough; the rest only repeats them.
 _PER_CONDITION = ("boat_iou", "f2", "per_image_iou", "empty_false_positive_rate")
 
@@ -130,7 +129,7 @@ class Scorecard:
         found = intervals(
             np.array(self.groups)[keep],
             {name: (upper[keep], lower[keep]) for name, (upper, lower) in parts.items()},
-            rates=RATES,
+            rates=wanted,  # gains are none: they can be negative
             **bootstrap,
         )
         return {

@@ -76,6 +76,25 @@ def test_floors_are_what_predicting_nothing_scores(card):
     assert real["boat_iou"].gain is None
 
 
+def test_perfect_in_three_places_is_no_proof_of_perfection():
+    card = Scorecard()
+    for number, boxes in enumerate([[(0, 0, 10, 10)], [(5, 5, 30, 20)], [(0, 30, 12, 5)]]):
+        labels = label(boxes)
+        card.update(
+            f"i{number}", f"g{number}", pixel_counts(labels, labels), overlap(labels, [labels])
+        )
+    # The exact binomial bound for 3 of 3 (Clopper and Pearson): 0.025 ** (1/3).
+    for name, one in card.headlines(draws=50).items():
+        if one.interval.groups == 3:  # of large boats there is but one
+            assert one.interval.value == one.interval.high == 1, name
+            assert one.interval.low == pytest.approx(0.2924, abs=1e-4)
+    missed = nothing().headlines(draws=50)
+    assert missed["recall"].interval.value == missed["recall"].interval.low == 0
+    assert missed["recall"].interval.high > 0.8  # in two places with boats
+    # It predicts nothing: what it gains over predicting nothing is no matter of chance.
+    assert (missed["f2"].gain.low, missed["f2"].gain.high) == (0, 0)
+
+
 def test_chosen_images_only(card):
     chosen = np.array([group == "b" for group, _, _ in IMAGES])
     found = card.headlines(chosen, ("boat_iou", "f2"), draws=50)
