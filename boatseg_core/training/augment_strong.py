@@ -8,6 +8,7 @@ what a turn uncovers is reflected, in image and mask alike.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch  # noqa: TID253
@@ -41,6 +42,9 @@ def strengthen(
 ) -> tuple[Tensor, Tensor]:
     """Turn and scale, blur, and compress; each image draws its own changes.
 
+    On a GPU, where to ask which images were chosen would be to wait for it, all are turned and
+    blurred and ``torch.where`` chooses. JPEG goes through the host and does wait.
+
     Args:
         images: ``[N, 3, S, S]`` float32, 0 to 1.
         masks: ``[N, 1, S, S]``, 0 or 1, any type.
@@ -69,20 +73,18 @@ def turn(
     matrix = torch.stack(
         [torch.stack([cosine, -sine, zero], 1), torch.stack([sine, cosine, zero], 1)], 1
     )
-    chosen = torch.nonzero(share < camera.turn_share).flatten()
-    if not len(chosen):
-        return images, masks
-    some = images[chosen]
-    grid = functional.affine_grid(matrix[chosen], list(some.shape), align_corners=False)
 
-    def sample(batch: Tensor, mode: str) -> Tensor:
-        return functional.grid_sample(
-            batch.float(), grid, mode=mode, padding_mode="reflection", align_corners=False
-        ).to(batch.dtype)
+    def changed(images: Tensor, masks: Tensor, matrix: Tensor) -> tuple[Tensor, ...]:
+        grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
 
-    images, masks = images.clone(), masks.clone()
-    images[chosen] = sample(some, "bilinear")
-    masks[chosen] = sample(masks[chosen], "nearest")
+        def sample(batch: Tensor, mode: str) -> Tensor:
+            return functional.grid_sample(
+                batch.float(), grid, mode=mode, padding_mode="reflection", align_corners=False
+            ).to(batch.dtype)
+
+        return sample(images, "bilinear"), sample(masks, "nearest")
+
+    images, masks = _some(share < camera.turn_share, changed, (images, masks), matrix)
     return images, masks
 
 
@@ -90,25 +92,59 @@ def blur(images: Tensor, generator: torch.Generator, camera: Camera) -> Tensor:
     """Blur some images with a Gaussian each, along rows and columns."""
     count, device = len(images), images.device
     share, width = torch.rand(2, count, generator=generator, device=device)
-    chosen = torch.nonzero(share < camera.blur_share).flatten()
-    if not len(chosen):
-        return images
     reach = math.ceil(3 * camera.blur)
     steps = torch.arange(-reach, reach + 1, device=device)
-    sigma = (0.3 + width[chosen] * (camera.blur - 0.3))[:, None]
-    kernel = torch.softmax(-(steps[None] ** 2) / (2 * sigma**2), dim=1)
-    some = images[chosen]
-    number, channels, height, columns = some.shape
-    # One group a channel of an image: each image has a kernel of its own.
-    taps = kernel.repeat_interleave(channels, 0)[:, None]
-    flat = some.reshape(1, number * channels, height, columns)
-    groups = number * channels
-    flat = functional.pad(flat, (reach, reach, reach, reach), mode="reflect")
-    flat = functional.conv2d(flat, taps[:, :, None, :], groups=groups)
-    flat = functional.conv2d(flat, taps[:, :, :, None], groups=groups)
-    images = images.clone()
-    images[chosen] = flat.view_as(some)
+
+    def changed(some: Tensor, width: Tensor) -> tuple[Tensor]:
+        sigma = (0.3 + width * (camera.blur - 0.3))[:, None]
+        kernel = torch.softmax(-(steps[None] ** 2) / (2 * sigma**2), dim=1)
+        number, channels, height, columns = some.shape
+        # One group a channel of an image: each image has a kernel of its own.
+        taps = kernel.repeat_interleave(channels, 0)[:, None]
+        flat = some.reshape(1, number * channels, height, columns)
+        groups = number * channels
+        flat = functional.pad(flat, (reach, reach, reach, reach), mode="reflect")
+        flat = functional.conv2d(flat, taps[:, :, None, :], groups=groups)
+        flat = functional.conv2d(flat, taps[:, :, :, None], groups=groups)
+        return (flat.view_as(some),)
+
+    (images,) = _some(share < camera.blur_share, changed, (images,), width)
     return images
+
+
+def _some(
+    chosen: Tensor,
+    change: Callable[..., tuple[Tensor, ...]],
+    batch: tuple[Tensor, ...],
+    *how: Tensor,
+) -> tuple[Tensor, ...]:
+    """Change the chosen images of a batch.
+
+    Args:
+        chosen: bool ``[N]``.
+        change: Gets so many images of each tensor of ``batch`` and of ``how``, gives the former.
+        batch: ``[N, ...]`` each; left alone.
+        how: What decides the change of each image, ``[N, ...]`` each.
+    """
+    if _all_at_once(chosen.device):
+        where = chosen[:, None, None, None]
+        after = change(*batch, *how)
+        return tuple(torch.where(where, n, o) for n, o in zip(after, batch, strict=True))
+    places = torch.nonzero(chosen).flatten()
+    if not len(places):
+        return batch
+    found = []
+    after = change(*(part[places] for part in batch), *(part[places] for part in how))
+    for before, some in zip(batch, after, strict=True):
+        changed = before.clone()
+        changed[places] = some
+        found.append(changed)
+    return tuple(found)
+
+
+def _all_at_once(device: torch.device) -> bool:
+    """Whether asking which images were chosen costs more than changing all of them."""
+    return device.type != "cpu"
 
 
 def compress(images: Tensor, generator: torch.Generator, camera: Camera) -> Tensor:

@@ -1,7 +1,8 @@
 """The LightningModule. Imported lazily: it needs torch.
 
 Nothing in a step waits for the device: pixel counts and losses stay there and are read once per
-validation.
+validation. The one exception is JPEG, a part of ``train.augment = "strong"``: torchvision's codec
+runs on the host.
 """
 
 from __future__ import annotations

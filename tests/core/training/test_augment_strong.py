@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch  # noqa: TID253
 
+from boatseg_core.training import augment_strong
 from boatseg_core.training.augment_strong import Camera, blur, compress, strengthen, turn
 
 ALWAYS = Camera(turn_share=1, blur_share=1, jpeg_share=1)
@@ -74,3 +75,18 @@ def test_the_seed_decides_and_the_batch_is_left_alone(batch):
     assert not torch.equal(one[0], strengthen(*batch, seeded(4))[0])
     assert all(torch.equal(part, old) for part, old in zip(batch, before, strict=True))
     assert one[0].dtype == torch.float32 and one[0].shape == batch[0].shape
+
+
+def test_what_a_cpu_changes_is_what_a_gpu_changes(batch, monkeypatch):
+    """The chosen images alone on the one, all of them and a choice afterwards on the other."""
+
+    def both(seed):
+        images, masks = turn(*batch, generator := seeded(seed), Camera())
+        return blur(images, generator, Camera()), masks
+
+    picked = both(5)
+    monkeypatch.setattr(augment_strong, "_all_at_once", lambda device: True)
+    for one, other, old in zip(both(5), picked, batch, strict=True):
+        torch.testing.assert_close(one, other)
+        same = [torch.equal(a, b) for a, b in zip(one, old, strict=True)]
+        assert any(same) and not all(same)

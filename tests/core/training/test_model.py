@@ -2,8 +2,16 @@ from __future__ import annotations
 
 import pytest
 import torch  # noqa: TID253
+from torch import nn  # noqa: TID253
+from torch._subclasses.fake_tensor import (  # noqa: TID253
+    DataDependentOutputException,
+    FakeTensorMode,
+)
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: TID253
 
 from boatseg_core.config.sections import Train
+from boatseg_core.training import augment_strong
+from boatseg_core.training import model as model_module
 from boatseg_core.training.data import CropBatch, WholeBatch
 from boatseg_core.training.model import ENCODER_RATE, Segmenter, Tally, prepare
 from boatseg_core.training.network import build_network
@@ -120,3 +128,53 @@ def test_settings_choose_augmentation_and_compiling(monkeypatch):
         assert torch.isfinite(segmenter.training_step(batch, 0))
         assert called == expected
         assert list(segmenter.state_dict()) == ["network.weight", "network.bias"]
+
+
+class Waits(TorchDispatchMode):
+    """Notes every operation that makes the host wait for a GPU, or copies to or from it."""
+
+    ASKING = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        def there(value):
+            return isinstance(value, torch.Tensor) and value.device.type == "cuda"
+
+        name = operation.name().partition("::")[2].partition(".")[0]
+        if name in self.ASKING and there(args[0]):
+            self.seen.append(name)
+        out = operation(*args, **(kwargs or {}))
+        if name in ("_to_copy", "copy_") and any(map(there, args)) != there(out):
+            self.seen.append(name)
+        return out
+
+
+@pytest.mark.parametrize("loss", ["bce_dice", "focal_dice", "tversky", "lovasz"])
+@pytest.mark.parametrize("strength", ["light", "strong"])
+def test_a_step_on_a_gpu_waits_for_nothing(monkeypatch, loss, strength):
+    """On tensors that only pretend to be on a GPU: none is needed to see what would be asked."""
+    host = torch.Generator
+
+    def generator(device):
+        return host()  # of a device that is not there, there is none
+
+    class Shade(nn.Module):
+        def forward(self, images):
+            return 8 * images.mean(1, keepdim=True) - 4
+
+    monkeypatch.setattr(model_module.torch, "Generator", generator)
+    # The one part that is known to wait, and said to.
+    monkeypatch.setattr(augment_strong, "compress", lambda images, *_: images)
+    with FakeTensorMode():
+        segmenter = Segmenter(Shade(), Train(loss=loss, augment=strength), 10, 0.5)
+        images = torch.empty(4, 3, 64, 64, dtype=torch.uint8, device="cuda")
+        batch = CropBatch(images, images[:, :1], list("abcd"))
+        with Waits() as waits:
+            found = segmenter.training_step(batch, 0)
+        assert found.device.type == "cuda" and waits.seen == []
+        with pytest.raises(DataDependentOutputException), Waits() as waits:
+            found.item()
+    assert waits.seen == ["_local_scalar_dense"]  # the look is sharp
