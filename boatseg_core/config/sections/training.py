@@ -97,7 +97,7 @@ class Tune(Section):
     grace_seconds: float = setting(
         60.0,
         "s",
-        "A trial that is still running so long after max_seconds ends at its next validation.",
+        "A trial that is still running so long after max_seconds ends at its next step.",
         ge=0,
     )
     workers: int = setting(

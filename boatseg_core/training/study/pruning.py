@@ -7,7 +7,7 @@ the validation that the judge has just written, and knows the time budget of a s
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl  # noqa: TID253
 
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 
 class Stopped(Exception):
-    """Ends a trial that need not go on; says why."""
+    """Ends a trial that need not go on.
+
+    Args:
+        reason: Why, in words.
+        step: Optimiser steps taken by then.
+    """
+
+    def __init__(self, reason: str, step: int) -> None:
+        super().__init__(reason)
+        self.step = step
 
 
 class Pruning(pl.Callback):
@@ -29,11 +38,27 @@ class Pruning(pl.Callback):
     Args:
         trial: Is told the objective of each validation.
         last_step: Of the training; a trial that has reached it is complete and never pruned.
-        until: Time of the monotonic clock after which the trial ends at its next validation.
+        until: Time of the monotonic clock after which the trial ends at its next step.
     """
 
     def __init__(self, trial: optuna.Trial, *, last_step: int, until: float) -> None:
         self._trial, self._last, self._until = trial, last_step, until
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Look at the clock; the last step's validation is waited for, since it is all there is.
+
+        Raises:
+            Stopped: The time is used up.
+        """
+        if trainer.global_step < self._last:
+            self._in_time(trainer.global_step)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at what the judge wrote, which stands before this callback."""
@@ -50,9 +75,12 @@ class Pruning(pl.Callback):
         if entry["step"] >= self._last:
             return
         if self._trial.should_prune():
-            raise Stopped("worse than the others at the same validation")
+            raise Stopped("worse than the others at the same validation", int(entry["step"]))
+        self._in_time(int(entry["step"]))
+
+    def _in_time(self, step: int) -> None:
         if time.monotonic() > self._until:
-            raise Stopped("tune.max_seconds and tune.grace_seconds are used up")
+            raise Stopped("tune.max_seconds and tune.grace_seconds are used up", step)
 
 
 def objective(entry: Entry) -> float:

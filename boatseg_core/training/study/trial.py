@@ -52,7 +52,7 @@ class Task:
         number: Of the trial within its study.
         trial_id: Of the trial within its storage.
         params: Fields of ``settings.train`` to override.
-        seconds: From now on; later the trial ends at its next validation.
+        seconds: From now on; later the trial ends at its next step.
     """
 
     number: int
@@ -161,7 +161,7 @@ def run_trial(
         history.append(entry)
         on_epoch(task.number, entry)
 
-    state, reason = TrialState.COMPLETE, ""
+    state, reason, steps = TrialState.COMPLETE, "", 0
     try:
         trial.set_user_attr("process", this_process())
         with Heart(trial, shop.settings.tune.stale_seconds, parent):
@@ -181,12 +181,14 @@ def run_trial(
                     callbacks=[ending],
                 )
             except Stopped as stop:
-                state, reason = TrialState.PRUNED, str(stop)
+                state, reason, steps = TrialState.PRUNED, str(stop), stop.step
             except UpdateFinishedTrialError:
                 raise
             except Exception as error:  # the combinations of a space fail in ways nobody lists
                 state, reason = TrialState.FAIL, _sentence(error, task)
-        _tell(study, trial, state, reason, history, time.monotonic() - started)
+        steps = max([steps, *(int(entry["step"]) for entry in history)])
+        facts = {"reason": reason, "steps": steps, "seconds": time.monotonic() - started}
+        _tell(study, trial, state, facts, history)
     except UpdateFinishedTrialError:
         log.warning("trial %d was taken for dead and goes on elsewhere", task.number)
     finally:
@@ -212,9 +214,8 @@ def _tell(
     study: optuna.Study,
     trial: optuna.Trial,
     state: optuna.trial.TrialState,
-    reason: str,
+    facts: dict[str, Any],
     history: list[Entry],
-    seconds: float,
 ) -> None:
     from optuna.trial import TrialState
 
@@ -226,9 +227,8 @@ def _tell(
         for name in ("boat_iou", "per_image_iou", "floor_per_image_iou"):
             trial.set_user_attr(name, kept[f"valid_{name}"])
         trial.set_user_attr("over_floor", objective(kept))
-    steps = int(history[-1]["step"]) if history else 0
-    facts = {"reason": reason, "outcome": "failed" if state is TrialState.FAIL else ""}
-    for name, value in {**facts, "seconds": seconds, "steps": steps}.items():
+    outcome = "failed" if state is TrialState.FAIL else ""
+    for name, value in {"outcome": outcome, **facts}.items():
         trial.set_user_attr(name, value)
     complete = state is TrialState.COMPLETE and kept is not None
     study.tell(trial, objective(kept) if complete and kept else None, state=state)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+import time
 
 import pytest
 from PIL import Image
@@ -10,6 +11,8 @@ from boatseg_core.config import Settings
 from boatseg_core.errors import TrainingError
 from boatseg_core.training import tune as tune_module
 from boatseg_core.training.fit import resolve
+from boatseg_core.training.model import Segmenter
+from boatseg_core.training.study import pruning
 from boatseg_core.training.tune import tune
 
 
@@ -151,6 +154,28 @@ def test_the_time_budget_ends_a_running_trial_and_starts_no_other(
     assert [row["state"] for row in result.trials] == ["complete", "pruned"]
     assert "max_seconds" in result.trials[1]["reason"]
     assert result.best_value == pytest.approx(0.3)
+
+
+def test_a_trial_past_its_time_ends_at_the_next_step_and_says_how_far_it_came(
+    gold, settings, tmp_path, monkeypatch
+):
+    clock, offset = time.monotonic, [0.0]
+    monkeypatch.setattr(pruning.time, "monotonic", lambda: clock() + offset[0])
+    step = Segmenter.training_step
+
+    def slow(self, *args):
+        offset[0] += 100.0
+        return step(self, *args)
+
+    monkeypatch.setattr(Segmenter, "training_step", slow)
+    # One validation, after twelve steps: 1,200 s, where 250 are granted.
+    short = with_tune(
+        settings, trials=1, steps=12, validations=1, max_seconds=200.0, grace_seconds=50.0
+    )
+    result = tune(gold, short, work=tmp_path)
+    (row,) = result.trials
+    assert row["state"] == "pruned" and "max_seconds" in row["reason"]
+    assert row["steps"] == result.steps == 3 and math.isnan(row["value"])
 
 
 def test_a_trial_within_the_grace_runs_to_its_end(gold, settings, tmp_path, landscape):
