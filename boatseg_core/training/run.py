@@ -67,7 +67,7 @@ def tune_and_keep(gold: GoldDataset, settings: Settings, *, progress: bool = Tru
         RegistryError: MLflow's store cannot be written to.
     """
     with (
-        start_run(settings, gold, name="tune") as study_run,
+        start_run(settings, gold, name="tune", params=study_params(settings)) as study_run,
         TrialRuns(settings, gold, study_run.run_id) as runs,
         ExitStack() as stack,
     ):
@@ -86,6 +86,12 @@ def tune_and_keep(gold: GoldDataset, settings: Settings, *, progress: bool = Tru
             gold_version=gold.version,
         )
     return result
+
+
+def study_params(settings: Settings) -> dict[str, Any]:
+    """What a study was asked: its space and budgets, without where it is kept."""
+    asked = settings.tune.model_dump(mode="json", exclude={"storage"})
+    return {f"tune.{name}": value for name, value in asked.items()}
 
 
 def study_pictures(result: TuneResult) -> dict[str, str]:
@@ -123,11 +129,13 @@ def train_and_register(
     overrides = {**(kept.params if kept else {}), **(overrides or {})}
     from boatseg_core.training.resume import fingerprint
 
-    name = fingerprint(gold, resolve(settings, overrides), settings.predict.threshold)[:16]
+    chosen = resolve(settings, overrides)
+    name = fingerprint(gold, chosen, settings.predict.threshold)[:16]
     with (
         start_run(
             settings,
             gold,
+            params=chosen.model_dump(mode="json"),  # a training that fails had them, too
             tags={
                 "tuned": str(kept is not None).lower(),
                 **({"study": kept.study} if kept else {}),

@@ -1,4 +1,4 @@
-"""Log a training to MLflow; the only module of this room that imports mlflow.
+"""Log a training to MLflow; the only module of this room that opens MLflow's store.
 
 By the client alone, without mlflow's notion of an active run: nothing is left behind in the
 process when a training fails, and two trainings in two threads do not mix.
@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 from boatseg_core.errors import RegistryError
 from boatseg_core.gallery.plots import training_curve
 from boatseg_core.imaging.overlay import contact_sheet, to_jpeg
-from boatseg_core.training.commit import git_commit
+from boatseg_core.training.commit import git_commit, uncommitted_changes
 from boatseg_core.training.data_checks import data_checks
 from boatseg_core.training.data_checks import tags as checks_tags
+from boatseg_core.training.lost_runs import PROCESS, close_lost_runs
 from boatseg_core.training.provenance import environment, split_hash
 from boatseg_core.training.report import render
 from boatseg_core.training.report_plots import figure
+from boatseg_core.training.study.process import this_process
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -129,7 +131,7 @@ class TrackedRun:
         for kind, examples in evaluation.examples.items():
             if examples:
                 pictures = [example.picture for example in examples]
-                captions = [f"{example.caption}  {example.image_id}" for example in examples]
+                captions = [f"{example.caption} | {example.image_id}" for example in examples]
                 sheet = contact_sheet(pictures, captions=captions)
                 self.log_file(f"pictures/{kind.replace(' ', '_')}.jpg", to_jpeg(sheet))
 
@@ -150,8 +152,9 @@ def start_run(
     ``split_hash`` names which image is in which split, ``quality_criteria`` what images had to meet
     to be in gold. What the data checks let through and rejected is kept as ``data_checks.json``,
     its totals as tags (``data_checks``, ``data_rejected``, ...); a nested run leaves that to its
-    parent. The git commit is a tag where the code runs from a checkout; versions of what it runs on
-    are kept as ``environment.json``.
+    parent. The git commit is a tag where there is one, and ``git_dirty`` says whether the code was
+    changed since; versions of what it runs on are kept as ``environment.json``. Runs of processes
+    that were killed are closed on the way.
 
     Args:
         settings: Name the store and the experiment.
@@ -168,10 +171,12 @@ def start_run(
         RegistryError: The store cannot be opened or written to.
     """
     client = _connect(settings)
-    commit = git_commit()
+    commit, dirty = git_commit(), uncommitted_changes()
     checks = None if parent_run_id else data_checks(gold, settings)
     with _reported(f"a run cannot be started in {_public(settings.tracking_uri)}"):
         experiment_id = _experiment(client, settings)
+        if not parent_run_id:
+            close_lost_runs(client, experiment_id)
         run_id = client.create_run(
             experiment_id,
             run_name=name,
@@ -181,6 +186,8 @@ def start_run(
                 "quality_criteria": settings.quality.model_dump_json(),
                 **(checks_tags(checks) if checks else {}),
                 **({"mlflow.source.git.commit": commit, "git_commit": commit} if commit else {}),
+                **({} if dirty is None else {"git_dirty": str(dirty).lower()}),
+                PROCESS: this_process(),
                 **({"mlflow.parentRunId": parent_run_id} if parent_run_id else {}),
                 **(tags or {}),
             },

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from typing import Any
@@ -13,7 +14,7 @@ from boatseg_core.errors import TrainingError
 from boatseg_core.inference.spec import MODEL_FILE, SPEC_FILE, ModelSpec
 from boatseg_core.training import commit as commit_module
 from boatseg_core.training import export as export_module
-from boatseg_core.training.commit import git_commit
+from boatseg_core.training.commit import git_commit, uncommitted_changes
 from boatseg_core.training.export import check_parity, export, rehearse, to_onnx
 from boatseg_core.training.fit import fit, resolve
 from boatseg_core.training.network import build_network, size_multiple
@@ -144,7 +145,51 @@ def test_the_commit_is_that_of_the_checkout(tmp_path, monkeypatch):
     package.mkdir(parents=True)
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     monkeypatch.setattr(commit_module, "__file__", str(package / "commit.py"))
-    assert git_commit() == ""
+    assert git_commit() == "" and uncommitted_changes() is None
+
+
+def test_code_that_was_changed_since_its_commit_is_told(tmp_path, monkeypatch):
+    package = tmp_path / "boatseg_core" / "training"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(commit_module, "__file__", str(package / "commit.py"))
+
+    def git(*words):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True)
+
+    git("init", "-q")
+    assert git_commit() == ""  # a checkout without any commit
+    (package / "commit.py").write_text("one")
+    git("add", "boatseg_core")
+    git("commit", "-q", "-m", "one")
+    assert re.fullmatch("[0-9a-f]{40}", git_commit()) and uncommitted_changes() is False
+    (tmp_path / "notes").touch()  # beside the package
+    assert uncommitted_changes() is False
+    (package / "new.py").touch()
+    assert uncommitted_changes() is True
+    git("add", "boatseg_core/training/new.py")
+    git("commit", "-q", "-m", "two")
+    (package / "commit.py").write_text("two")
+    assert uncommitted_changes() is True
+
+
+def test_an_installation_from_a_repository_knows_its_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr(commit_module, "__file__", str(tmp_path / "boatseg_core" / "commit.py"))
+    note = {"url": "https://example.org/b.git", "vcs_info": {"vcs": "git", "commit_id": "f" * 40}}
+
+    class Installed:
+        def __init__(self, text):
+            self.text = text
+
+        def read_text(self, name):
+            assert name == "direct_url.json"
+            return self.text
+
+    for text, commit in ((json.dumps(note), "f" * 40), ('{"dir_info": {}}', ""), (None, "")):
+        monkeypatch.setattr(
+            commit_module.metadata, "distribution", lambda name, text=text: Installed(text)
+        )
+        assert git_commit() == commit
 
 
 def test_parity_is_checked_on_every_export(settings, tmp_path, monkeypatch):

@@ -11,9 +11,12 @@ from boatseg_core.config import load_settings
 from boatseg_core.dataset import GoldDataset
 from boatseg_core.errors import RegistryError
 from boatseg_core.inference.spec import ModelSpec
+from boatseg_core.training import tracking
+from boatseg_core.training.commit import git_commit
 from boatseg_core.training.evaluate import evaluate
 from boatseg_core.training.provenance import split_hash
 from boatseg_core.training.result import TrainResult
+from boatseg_core.training.study import process
 from boatseg_core.training.tracking import start_run
 
 HISTORY = [
@@ -114,6 +117,9 @@ def test_a_training_can_be_read_back(tracked, gold, capfd):
     software = json.loads((artifacts / "environment.json").read_text())
     assert {"torch", "polars", "segmentation-models-pytorch"} <= software["packages"].keys()
     assert found.data.tags["split_hash"] == split_hash(gold)
+    if commit := git_commit():  # not of an unpacked archive
+        assert found.data.tags["git_commit"] == commit
+        assert found.data.tags["git_dirty"] in ("true", "false")
     assert json.loads(found.data.tags["quality_criteria"])["min_width"] == 128
     checks = json.loads((artifacts / "data_checks.json").read_text())
     assert checks["gold_version"] == 1 and checks["totals"]["in_gold"] == 24
@@ -143,6 +149,34 @@ def test_a_failure_closes_the_run_and_passes_on(tracked, gold):
         raise KeyboardInterrupt
     states = [client(tracked).get_run(run.run_id).info.status for run in (failed, killed)]
     assert states == ["FAILED", "KILLED"]
+
+
+def test_the_run_of_a_killed_process_is_closed_by_the_next(tracked, gold, monkeypatch, caplog):
+    settings = load_settings(home=tracked.home, registry={"experiment": "killed"})
+    live = start_run(settings, gold)
+    mine = live.__enter__()
+    with monkeypatch.context() as patch:
+        # That number is this process's, but it began at another time.
+        patch.setattr(tracking, "this_process", lambda: process.this_process() + "0")
+        lost = start_run(settings, gold)
+        gone = lost.__enter__()
+        nested = start_run(settings, gold, parent_run_id=gone.run_id)
+        trial = nested.__enter__()
+        patch.setattr(tracking, "this_process", lambda: "elsewhere:boot:pid/1/2")
+        far = start_run(settings, gold, parent_run_id=gone.run_id)
+        other = far.__enter__()
+
+    def state(run):
+        return client(settings).get_run(run.run_id).info.status
+
+    assert {state(run) for run in (mine, gone, trial, other)} == {"RUNNING"}
+    with start_run(settings, gold):
+        assert state(gone) == state(trial) == "KILLED"
+        assert state(mine) == state(other) == "RUNNING"  # alive; and not to be seen from here
+    assert "left open by a process that is gone" in caplog.text
+    live.__exit__(None, None, None)
+    assert state(mine) == "FINISHED"
+    del lost, nested, far
 
 
 def test_runs_can_be_nested_without_an_active_run(tracked, gold):

@@ -9,6 +9,7 @@ from mlflow import MlflowClient  # noqa: TID253
 from rich.console import Console
 
 from boatseg_core.errors import TrainingError
+from boatseg_core.training import run as run_module
 from boatseg_core.training import tune as tune_module
 from boatseg_core.training.hyperparameters import load_best
 from boatseg_core.training.run import tune_and_keep
@@ -54,6 +55,21 @@ def runs_of(settings):
     return client, named
 
 
+def test_a_training_that_fails_has_its_parameters(gold, settings, monkeypatch):
+    def fail(*args, **options):
+        raise TrainingError("no")
+
+    monkeypatch.setattr(run_module, "train", fail)
+    with pytest.raises(TrainingError, match="no"):
+        run_module.train_and_register(gold.lake, gold, settings, overrides={"crop": 96})
+    _, named = runs_of(settings)
+    found = named["train"]
+    assert found.info.status == "FAILED"
+    assert found.data.params["crop"] == "96" and found.data.params["encoder"] == (
+        settings.train.encoder
+    )
+
+
 def test_trials_are_runs_below_the_study_s_and_the_best_is_kept(gold, settings, outcomes):
     outcomes(0.2, TrainingError("no weights"), KeyboardInterrupt())
     three = settings.model_copy(update={"tune": settings.tune.model_copy(update={"trials": 3})})
@@ -67,6 +83,9 @@ def test_trials_are_runs_below_the_study_s_and_the_best_is_kept(gold, settings, 
     for name in ("trial-0", "trial-1", "trial-2"):
         assert runs[name].data.tags["mlflow.parentRunId"] == parent
         assert runs[name].data.tags["gold_version"] == str(gold.version)
+    asked = runs["tune"].data.params  # also of a study that broke off
+    assert asked["tune.trials"] == "3" and "Unet" in asked["tune.architectures"]
+    assert "tune.storage" not in asked  # it may hold a password
     first, failed = runs["trial-0"].data, runs["trial-1"].data
     assert first.params["architecture"] == "Unet" and first.metrics["boat_iou"] == 0.2
     assert len(client.get_metric_history(runs["trial-0"].info.run_id, "valid_boat_iou")) == 2
