@@ -80,6 +80,7 @@ def _headlines(axes: Axes, headlines: Mapping[str, Any], noun: str) -> None:
     axes.set_yticks(range(len(rows)), [title(name, noun) for name, _ in reversed(rows)])
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlabel("IoU, F2, share; with interval", fontsize=8.5, color=_SOFT)
 
 
 def _thresholds(axes: Axes, facts: Mapping[str, Any], noun: str) -> None:
@@ -96,8 +97,17 @@ def _thresholds(axes: Axes, facts: Mapping[str, Any], noun: str) -> None:
         axes.plot(x, y, dashes, color=colour, linewidth=1.8, label=title(name, noun))
     chosen, floor = facts["model"]["threshold"], facts["headlines"]["per_image_iou"]["floor"]
     axes.axvline(chosen, color=_INK, linewidth=1, linestyle=(0, (2, 2)))
+    left = chosen > 0.6  # of the line, where there is room
     axes.annotate(
-        f" in force: {chosen:.2f}", (chosen, 1.0), fontsize=8, color=_INK, va="top", ha="left"
+        f"in force: {chosen:.2f}",
+        (chosen, 1.0),
+        xytext=(-4 if left else 4, 0),
+        textcoords="offset points",
+        fontsize=8,
+        color=_INK,
+        va="top",
+        ha="right" if left else "left",
+        bbox=_PAPER,
     )
     if floor is not None:
         axes.axhline(floor, color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
@@ -113,6 +123,7 @@ def _thresholds(axes: Axes, facts: Mapping[str, Any], noun: str) -> None:
             bbox=_PAPER,
         )
     axes.set_xlabel("threshold (probability)", fontsize=8.5, color=_SOFT)
+    axes.set_ylabel("IoU, F2, share of images", fontsize=8.5, color=_SOFT)
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.02, 1.04)
     axes.legend(
@@ -226,6 +237,8 @@ def _sizes(axes: Axes, sizes: Sequence[Mapping[str, Any]], noun: str) -> None:
             )
     axes.set_xticks(range(len(sizes)), labels, fontsize=8.5)
     axes.set_xlabel(f"area from, pixels (and how many {noun}s)", fontsize=8.5, color=_SOFT)
+    axes.set_ylabel(f"share of {noun}s, IoU", fontsize=8.5, color=_SOFT)
+    axes.set_xlim(-0.6, len(sizes) - 0.4)  # a bin of no object keeps its place
     axes.set_ylim(0, 1.18)
     if any(row["recall"] is not None for row in sizes):
         axes.legend(fontsize=8, frameon=False, labelcolor=_INK, ncols=3, loc="upper left")
@@ -245,6 +258,7 @@ def _conditions(axes: Axes, conditions: Sequence[Mapping[str, Any]], noun: str) 
     axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)], fontsize=8)
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.6, max(len(rows), 1) - 0.4)
+    axes.set_xlabel("IoU with interval (images in brackets)", fontsize=8.5, color=_SOFT)
     if not rows:
         axes.text(0.5, 0.5, "nothing was measured", transform=axes.transAxes, ha="center")
 
