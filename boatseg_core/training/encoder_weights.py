@@ -11,12 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boatseg_core.errors import TrainingError
+from boatseg_core.training.hub import hub_within_reach
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 LITE0 = "tu-tf_efficientnet_lite0"
+WITHOUT_HUB = (
+    f"connect to the hub once, set train.encoder to {LITE0}, whose weights are installed, or set "
+    "train.pretrained to false"
+)
+"""What to do where the hub is out of reach."""
+
 # The TensorFlow weights were trained on inputs in -1..1.
 LITE0_MEAN = LITE0_STD = (0.5, 0.5, 0.5)
 
@@ -156,17 +163,18 @@ def input_statistics(encoder: str, *, pretrained: bool) -> tuple[list[float], li
         return list(LITE0_MEAN), list(LITE0_STD)
     import segmentation_models_pytorch as smp
 
-    try:
-        # smp looks at the name of the weights for its own encoders only.
-        params: dict[str, Any] = smp.encoders.get_preprocessing_params(
-            encoder, str(hub_weights(encoder))
-        )
-    except Exception as error:  # the hub's own errors, or smp's for an encoder without figures
-        raise TrainingError(
-            f"what the encoder {encoder} normalises its input with cannot be had "
-            f"({type(error).__name__}): connect to the model hub once, or set train.encoder to "
-            f"{LITE0}, which needs no network, or train.pretrained to false"
-        ) from error
+    with hub_within_reach() as silent:
+        try:
+            # smp looks at the name of the weights for its own encoders only.
+            params: dict[str, Any] = smp.encoders.get_preprocessing_params(
+                encoder, str(hub_weights(encoder))
+            )
+        except Exception as error:  # the hub's own errors, or smp's for an encoder without figures
+            why = f"the model hub is out of reach, {silent}" if silent else type(error).__name__
+            raise TrainingError(
+                f"what the encoder {encoder} normalises its input with cannot be had ({why}): "
+                f"{WITHOUT_HUB}"
+            ) from error
     # Some figures are meant for input in 0..255.
     top = float(params["input_range"][1])
     return [value / top for value in params["mean"]], [value / top for value in params["std"]]

