@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boatseg_core.errors import RegistryError
+from boatseg_core.errors import BoatsegError, RegistryError
 from boatseg_core.gallery.plots import training_curve
 from boatseg_core.imaging.overlay import contact_sheet, to_jpeg
+from boatseg_core.registry.connection import reported, without_password
 from boatseg_core.training.commit import git_commit, uncommitted_changes
 from boatseg_core.training.data_checks import data_checks
 from boatseg_core.training.data_checks import tags as checks_tags
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
     from boatseg_core.training.result import Entry, TrainResult
 
 # MLflow's own columns end there.
-_PARAM_LENGTH = 6000
+_PARAM_LENGTH, _TAG_LENGTH = 6000, 5000
 _TABLE = "gold_dataset"
+
+log = logging.getLogger(__name__)
 
 
 class TrackedRun:
@@ -74,7 +77,7 @@ class TrackedRun:
             for name, value in metrics.items()
             if math.isfinite(value)
         ]
-        with _reported(f"run {self.run_id} cannot be written"):
+        with reported(f"run {self.run_id} cannot be written"):
             self._client.log_batch(self.run_id, metrics=rows)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
@@ -82,12 +85,12 @@ class TrackedRun:
         from mlflow.entities import Param
 
         rows = [Param(name, _text(value)[:_PARAM_LENGTH]) for name, value in params.items()]
-        with _reported(f"run {self.run_id} cannot be written"):
+        with reported(f"run {self.run_id} cannot be written"):
             self._client.log_batch(self.run_id, params=rows)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags."""
-        with _reported(f"run {self.run_id} cannot be written"):
+        with reported(f"run {self.run_id} cannot be written"):
             for name, value in tags.items():
                 self._client.set_tag(self.run_id, name, value)
 
@@ -100,7 +103,7 @@ class TrackedRun:
         """
         folder, _, file = name.rpartition("/")
         with (
-            _reported(f"{name} cannot be kept with run {self.run_id}"),
+            reported(f"{name} cannot be kept with run {self.run_id}"),
             tempfile.TemporaryDirectory(prefix="boatseg-artifact-") as work,
         ):
             path = Path(work) / file
@@ -146,7 +149,7 @@ def start_run(
     tags: Mapping[str, str] | None = None,
     parent_run_id: str | None = None,
 ) -> Iterator[TrackedRun]:
-    """Open a run, and close it as finished, failed or killed.
+    """Open a run, and close it as finished, failed or killed; why it failed is its tag ``failure``.
 
     The gold version is a tag (``gold_version``) and a dataset input, whichever number it is;
     ``split_hash`` names which image is in which split, ``quality_criteria`` what images had to meet
@@ -173,7 +176,7 @@ def start_run(
     client = _connect(settings)
     commit, dirty = git_commit(), uncommitted_changes()
     checks = None if parent_run_id else data_checks(gold, settings)
-    with _reported(f"a run cannot be started in {_public(settings.tracking_uri)}"):
+    with reported(f"a run cannot be started in {without_password(settings.tracking_uri)}"):
         experiment_id = _experiment(client, settings)
         if not parent_run_id:
             close_lost_runs(client, experiment_id)
@@ -192,22 +195,39 @@ def start_run(
                 **(tags or {}),
             },
         ).info.run_id
-        client.log_inputs(run_id, datasets=[_dataset(gold)])
     run = TrackedRun(client, run_id, experiment_id, settings.labels.class_name)
-    status = "FAILED"
-    try:
+    with _closed(client, run):
+        with reported(f"run {run_id} cannot be written"):
+            client.log_inputs(run_id, datasets=[_dataset(gold)])
         run.log_params(params or {})
         run.log_file("environment.json", json.dumps(environment(), indent=1).encode())
         if checks:
             run.log_file("data_checks.json", json.dumps(checks, indent=1).encode())
         yield run
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
+
+
+@contextmanager
+def _closed(client: MlflowClient, run: TrackedRun) -> Iterator[None]:
+    """Close a run at the end of the block, as what it ended in."""
+
+    def close(status: str) -> None:
+        with reported(f"run {run.run_id} cannot be closed"):
+            client.set_terminated(run.run_id, status)
+
+    try:
+        yield
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        # Where the store fails, too, what happened first is what has to be mended first.
+        try:
+            if not interrupted:
+                words = f"{'' if isinstance(error, BoatsegError) else type(error).__name__ + ': '}"
+                run.set_tags({"failure": f"{words}{error}"[:_TAG_LENGTH]})
+            close("KILLED" if interrupted else "FAILED")
+        except RegistryError as second:
+            log.warning("%s; the next training closes it", second)
         raise
-    finally:
-        with _reported(f"run {run_id} cannot be closed"):
-            client.set_terminated(run_id, status)
+    close("FINISHED")
 
 
 def _connect(settings: Settings) -> MlflowClient:
@@ -220,7 +240,7 @@ def _connect(settings: Settings) -> MlflowClient:
     # Making the tables of a fresh store is told at length otherwise.
     for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    with _reported(f"the tracking store {_public(uri)} cannot be opened"):
+    with reported(f"the tracking store {without_password(uri)} cannot be opened"):
         return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -261,24 +281,6 @@ def _dataset(gold: GoldDataset) -> Any:
         profile=json.dumps({"images": splits}),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
-
-
-@contextmanager
-def _reported(what: str) -> Iterator[None]:
-    """Turn mlflow's errors into one that says what was being done."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RegistryError(f"{what}: {first}") from error
-
-
-def _public(uri: str) -> str:
-    scheme, mark, rest = uri.partition("://")
-    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else uri
 
 
 def _text(value: Any) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import urlparse
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from boatseg_core.config import load_settings
 from boatseg_core.dataset import GoldDataset
-from boatseg_core.errors import RegistryError
+from boatseg_core.errors import RegistryError, TrainingError
 from boatseg_core.inference.spec import ModelSpec
 from boatseg_core.training import tracking
 from boatseg_core.training.commit import git_commit
@@ -144,11 +145,22 @@ def test_a_failure_closes_the_run_and_passes_on(tracked, gold):
         pass
 
     with pytest.raises(Broken), start_run(tracked, gold) as failed:
-        raise Broken
+        raise Broken("of gold")
     with pytest.raises(KeyboardInterrupt), start_run(tracked, gold) as killed:
         raise KeyboardInterrupt
-    states = [client(tracked).get_run(run.run_id).info.status for run in (failed, killed)]
-    assert states == ["FAILED", "KILLED"]
+    runs = [client(tracked).get_run(run.run_id) for run in (failed, killed)]
+    assert [run.info.status for run in runs] == ["FAILED", "KILLED"]
+    assert [run.data.tags.get("failure") for run in runs] == ["Broken: of gold", None]
+
+
+def test_what_failed_first_is_told_where_the_store_fails_too(tracked, gold, monkeypatch, caplog):
+    with pytest.raises(TrainingError, match="no number"), start_run(tracked, gold) as run:
+        away = Mock(side_effect=OSError("the store is gone"))
+        monkeypatch.setattr(type(client(tracked)), "set_terminated", away)
+        raise TrainingError("the loss is no number")
+    assert "cannot be closed: the store is gone" in caplog.text
+    # The sentence had been written before.
+    assert client(tracked).get_run(run.run_id).data.tags["failure"] == "the loss is no number"
 
 
 def test_the_run_of_a_killed_process_is_closed_by_the_next(tracked, gold, monkeypatch, caplog):
