@@ -180,6 +180,26 @@ def test_patience_ends_the_training(gold, settings, tmp_path, monkeypatch):
     assert len(again.history) == 3  # it had stopped, and stays so
 
 
+def test_patience_is_not_given_anew_by_a_kill(gold, settings, tmp_path, monkeypatch):
+    scores = {2: 0.5, 4: 0.4, 6: 0.3, 8: 0.9, 10: 0.9}
+    told: list[int] = []
+    monkeypatch.setattr(
+        "boatseg_core.training.callbacks.selection_score", lambda _: scores[2 * len(told) + 2]
+    )
+
+    def note(entry):
+        told.append(int(entry["step"]))
+
+    patient = {"max_steps": 10, "validations": 5, "patience": 2, "on_epoch": note}
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        kill_at(patch, 6)  # in the stretch after the first validation without a better score
+        train(gold, settings, tmp_path, **patient)
+    assert told == [2, 4]
+    told.clear()
+    fitted = train(gold, settings, tmp_path, **patient)
+    assert told == [2, 4, 6] and fitted.best_step == 2
+
+
 def test_the_average_is_what_is_judged_and_kept(gold, settings, tmp_path, monkeypatch):
     seen: list[dict[str, torch.Tensor]] = []
     original = Segmenter.validation_step

@@ -13,6 +13,7 @@ from boatseg_core.training import tune as tune_module
 from boatseg_core.training.fit import resolve
 from boatseg_core.training.model import Segmenter
 from boatseg_core.training.study import pruning
+from boatseg_core.training.study.space import suggest
 from boatseg_core.training.tune import tune
 
 
@@ -142,6 +143,28 @@ def test_hyperband_prunes_too(gold, settings, tmp_path, landscape):
     many = with_tune(settings, trials=10, pruner="hyperband")
     states = [row["state"] for row in tune(gold, many, work=tmp_path).trials]
     assert "pruned" in states and "complete" in states
+
+
+def test_trials_that_others_asked_for_meanwhile_are_not_asked_for_once_more(
+    gold, settings, tmp_path, landscape, monkeypatch
+):
+    stage = landscape(0.3, 0.9)
+    ask, asked = tune_module._Call._ask, []
+
+    def late(self):
+        if asked:  # somebody else was faster, after this process had looked
+            other = self._study.ask()
+            suggest(other, self._shop.settings)
+            other.set_user_attr("over_floor", 0.1)
+            self._study.tell(other, 0.1)
+        asked.append(1)
+        return ask(self)
+
+    monkeypatch.setattr(tune_module._Call, "_ask", late)
+    result = tune(gold, with_tune(settings, trials=2, pruner="none"), work=tmp_path)
+    assert len(asked) == 2 and len(stage.asked) == 1  # the second was never trained
+    assert [row["state"] for row in result.trials] == ["complete", "complete"]
+    assert result.best_value == pytest.approx(0.3)
 
 
 def test_the_time_budget_ends_a_running_trial_and_starts_no_other(
