@@ -37,7 +37,7 @@ def hub_within_reach() -> Iterator[str]:
 
 def _ask(address: str) -> str:
     """Ask for the hub's front page: whatever it answers, it is there."""
-    from huggingface_hub.utils import get_session
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
     outcome = [f"no answer from {address} within {_PATIENCE:g} s"]
 
