@@ -101,12 +101,12 @@ def test_the_seed_decides_everything(gold, settings, tmp_path):
         fit(
             gold,
             settings,
-            resolve(settings, {"seed": seed}),
+            resolve(settings, {"seed": seed, "threads": threads, "augment": "strong"}),
             work=tmp_path / str(number),
             on_epoch=None,
             progress=False,
         )
-        for number, seed in enumerate((1, 1, 2))
+        for number, (seed, threads) in enumerate(((1, 1), (1, 3), (2, 1)))
     )
     drop = {"seconds"}
 
@@ -114,6 +114,8 @@ def test_the_seed_decides_everything(gold, settings, tmp_path):
         return [{k: v for k, v in entry.items() if k not in drop} for entry in history]
 
     assert shown(first.history) == shown(again.history) != shown(other.history)
+    weights = again.network.state_dict()
+    assert all(torch.equal(v, weights[n]) for n, v in first.network.state_dict().items())
 
 
 def test_the_best_weights_come_back_and_not_the_last(gold, settings, tmp_path, monkeypatch):
