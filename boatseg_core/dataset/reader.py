@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from boatseg_core.dataset.loader import Loader, Options
-from boatseg_core.dataset.loader.index import reading
+from boatseg_core.dataset.loader.index import Parts, open_parts, reading
 from boatseg_core.dataset.stream import GoldRow, GoldStream
 from boatseg_core.errors import ImageError
 from boatseg_core.imaging.decode import decode
@@ -81,7 +81,9 @@ class GoldDataset:
 
     def __init__(self, lake: Lake, version: int | None = None) -> None:
         self.lake = lake
-        self.version = lake.table("gold_dataset", version).version()
+        # Kept for the first loader: to read the log again is half of what opening one costs.
+        self._parts: Parts | None = open_parts(lake, version)
+        self.version = self._parts.version
 
     def index(self, split: str | None = None) -> pl.DataFrame:
         """Read what is known of the images, without a picture.
@@ -144,7 +146,7 @@ class GoldDataset:
         Raises:
             InputError: The split is empty, or an option is not to be had.
         """
-        return Loader(self.lake, self.version, Options(split=split, **options))
+        return Loader(self.lake, self.version, Options(split=split, **options), self._opened())
 
     def torch(
         self,
@@ -178,9 +180,18 @@ class GoldDataset:
             self.lake,
             self.version,
             Options(split=split, **options),
+            self._opened(),
             channels_last=channels_last,
             pin_memory=pin_memory,
         )
+
+    def _opened(self) -> Parts | None:
+        """Hand over the opened files, once: each loader keeps footers of its own.
+
+        Not where a fork brought them: the client of a store has threads, which stay behind.
+        """
+        parts, self._parts = self._parts, None
+        return parts if parts is not None and parts.process == os.getpid() else None
 
     def _choose(self, split: str, limit: int, seed: int) -> list[str]:
         index = self.index(split)

@@ -15,7 +15,7 @@ from boatseg_core.dataset.loader import order as orders
 from boatseg_core.dataset.loader.decoded import Decoded
 from boatseg_core.dataset.loader.feed import Task, feed
 from boatseg_core.dataset.loader.groups import Groups
-from boatseg_core.dataset.loader.index import BLOBS, open_parts, read_index
+from boatseg_core.dataset.loader.index import BLOBS, Parts, open_parts, read_index
 from boatseg_core.dataset.loader.options import PICTURES, Options
 from boatseg_core.dataset.loader.pipeline import Allocate, Decoder, decoding, numpy_arrays
 from boatseg_core.dataset.loader.place import Place, find
@@ -51,6 +51,7 @@ class Loader:
         lake: The lake.
         version: Delta version of gold.
         options: What to load.
+        parts: The files of the version, where this process has opened them already.
 
     Raises:
         InputError: The split is empty, has no image of a kind that is asked for, or has too few
@@ -58,7 +59,9 @@ class Loader:
         LakeError: The version cannot be read.
     """
 
-    def __init__(self, lake: Lake, version: int, options: Options) -> None:
+    def __init__(
+        self, lake: Lake, version: int, options: Options, parts: Parts | None = None
+    ) -> None:
         self.version = version
         self.options = options
         places: tuple[str, ...] = ()
@@ -68,7 +71,7 @@ class Loader:
         blobs = tuple(name for name in BLOBS if name in options.columns)
         if options.crop is not None and "image" not in blobs:
             raise InputError("a crop is chosen by looking at the image: leave image in columns")
-        parts = open_parts(lake, version)
+        parts = parts or open_parts(lake, version)
         self._index = read_index(parts, version, options.split, [*narrow, *places], blobs)
         self._check_kinds()
         folder = options.cache_folder

@@ -63,21 +63,23 @@ class Parts:
     """The opened files of one version of gold.
 
     Attributes:
+        version: Delta version.
         files: Arrow fragments, sorted by path: a Delta log lists them in any order.
         schema: Every column.
         process: The process that opened them.
     """
 
+    version: int
     files: list[Any]
     schema: pa.Schema
     process: int
 
 
-def open_parts(lake: Lake, version: int) -> Parts:
-    """Open the files of a version of gold."""
+def open_parts(lake: Lake, version: int | None = None) -> Parts:
+    """Open the files of a version of gold, by default the newest."""
     dataset = lake.dataset(TABLE, version)
     files = sorted(dataset.get_fragments(), key=lambda part: str(part.path))
-    return Parts(files, dataset.schema, os.getpid())
+    return Parts(dataset.number, files, dataset.schema, os.getpid())
 
 
 def read_index(

@@ -10,6 +10,7 @@ import torch  # noqa: TID253
 from torch.utils.data import IterableDataset  # noqa: TID253
 
 from boatseg_core.dataset.loader.core import Loader
+from boatseg_core.dataset.loader.index import Parts
 from boatseg_core.dataset.loader.options import Options
 from boatseg_core.dataset.loader.pipeline import Allocate, Array
 from boatseg_core.lake import Lake
@@ -28,6 +29,7 @@ class TorchLoader(Loader, IterableDataset[dict[str, Any]]):
         lake: The lake.
         version: Delta version of gold.
         options: What to load.
+        parts: The files of the version, where this process has opened them already.
         channels_last: Memory layout of the images. It is the one pixels are decoded in, and costs
             nothing; the other one is written as such by the decoding threads.
         pin_memory: Decode into page-locked memory; by default where there is CUDA.
@@ -38,11 +40,12 @@ class TorchLoader(Loader, IterableDataset[dict[str, Any]]):
         lake: Lake,
         version: int,
         options: Options,
+        parts: Parts | None = None,
         *,
         channels_last: bool = True,
         pin_memory: bool | None = None,
     ) -> None:
-        super().__init__(lake, version, options)
+        super().__init__(lake, version, options, parts)
         self._channels_last = channels_last
         self._pin_memory = pin_memory
 
