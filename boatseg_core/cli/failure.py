@@ -36,6 +36,13 @@ def reported() -> Iterator[None]:
     except BrokenPipeError:
         forget_stdout()
         sys.exit(PIPE_CLOSED)
+    except MemoryError as error:
+        words = str(error)
+        say_error(
+            f"memory ran out{f' ({words})' if words else ''}: end other programs, or raise the "
+            "limit that this one has"
+        )
+        sys.exit(FAILED)
     except OSError as error:
         if ".parquet" in str(error):  # of a table: nothing else is stored so
             first = str(error).splitlines()[0]

@@ -29,7 +29,9 @@ def memory_kept(kind: str) -> Iterator[bool]:
     back; afterwards everything that is free is.
 
     Nothing is changed elsewhere than on glibc, nor where the environment already says how
-    (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``, ``GLIBC_TUNABLES``).
+    (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``, ``GLIBC_TUNABLES``), nor where the
+    addresses of the process are limited (``ulimit -v``): a heap that keeps them all would leave none
+    for what is mapped, oneDNN's code for one.
 
     Args:
         kind: What computes, ``cpu`` or ``cuda``.
@@ -37,7 +39,8 @@ def memory_kept(kind: str) -> Iterator[bool]:
     Yields:
         Whether it was changed.
     """
-    library = _glibc() if kind == "cpu" and not any(map(os.environ.get, _SET_BY_USER)) else None
+    free = kind == "cpu" and not any(map(os.environ.get, _SET_BY_USER)) and not _limited()
+    library = _glibc() if free else None
     if library is None:
         yield False
         return
@@ -48,6 +51,22 @@ def memory_kept(kind: str) -> Iterator[bool]:
         for name, value in _USUAL.items():
             library.mallopt(name, value)
         library.malloc_trim(0)
+
+
+def give_back() -> None:
+    """Give what is free to the kernel at once, inside of :func:`memory_kept`, too."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+def _limited() -> bool:
+    """Whether the process may only have so many bytes of addresses."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return False
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -15,11 +15,13 @@ import torch  # noqa: TID253
 from torch import nn  # noqa: TID253
 
 from boatseg_core.config.sections import Train
+from boatseg_core.training.allocator import give_back
 
 # The allocator of the CPU has no exception of its own, and CUDA's libraries have theirs.
 _SAID = (
     "can't allocate memory",
     "could not create a memory object",
+    "could not create a primitive",  # oneDNN, which has no room for its scratch or its code
     "bad_alloc",
     "_STATUS_ALLOC_FAILED",
     "CUDA error: out of memory",
@@ -37,6 +39,7 @@ def release(error: BaseException) -> None:
     """Let go of what the frames of an error still hold, activations above all."""
     traceback.clear_frames(error.__traceback__)
     gc.collect()
+    give_back()  # a heap that holds it all leaves no room for what is not on the heap
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
@@ -91,27 +94,37 @@ def _fits(
     bf16: bool,
 ) -> bool:
     try:
-        shape = count, 3, crop, crop
-        images = torch.rand(shape, device=device).to(memory_format=torch.channels_last)
-        masks = torch.zeros((count, 1, *shape[2:]), dtype=torch.uint8, device=device)
-        # Augmentation holds a second copy of the images for a moment, and so does this.
-        spare = images.clone()
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            value = loss(model(images), masks)
-        torch.autograd.backward(value)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        del spare
+        _step(model, loss, crop, device, count, bf16)
     except Exception as error:
         if not ran_out(error):
             raise
-        traceback.clear_frames(error.__traceback__)
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        # Only now: the step's own frame has ended, and what it held is free.
+        release(error)
         return False
     finally:
         model.zero_grad(set_to_none=True)
     return True
+
+
+def _step(
+    model: nn.Module,
+    loss: Callable[..., torch.Tensor],
+    crop: int,
+    device: torch.device,
+    count: int,
+    bf16: bool,
+) -> None:
+    shape = count, 3, crop, crop
+    images = torch.rand(shape, device=device).to(memory_format=torch.channels_last)
+    masks = torch.zeros((count, 1, *shape[2:]), dtype=torch.uint8, device=device)
+    # Augmentation holds a second copy of the images for a moment, and so does this.
+    spare = images.clone()
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        value = loss(model(images), masks)
+    torch.autograd.backward(value)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    del spare
 
 
 def advice(train: Train, fits: int) -> str:

@@ -81,6 +81,13 @@ def test_a_disk_that_cannot_be_written_is_no_bug(
     assert capsys.readouterr().err == message
 
 
+def test_want_of_memory_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end, failure.reported():
+        raise MemoryError
+    assert end.value.code == 1
+    assert capsys.readouterr().err.startswith("error: memory ran out: end other programs")
+
+
 def test_another_failure_of_the_system_is_a_bug() -> None:
     with pytest.raises(PermissionError), failure.reported():
         raise PermissionError(errno.EACCES, "Permission denied")

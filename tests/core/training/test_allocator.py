@@ -58,6 +58,15 @@ def test_elsewhere_everything_stays_as_it_was() -> None:
     assert faults("cpu", MALLOC_TRIM_THRESHOLD_="131072") == ["False", "False", "False"]
 
 
+@glibc
+def test_a_process_with_few_addresses_keeps_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (2**33, resource.RLIM_INFINITY))
+    with memory_kept("cpu") as kept:
+        assert not kept
+
+
 def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with memory_kept("cpu") as kept:

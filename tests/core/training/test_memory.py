@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,6 +45,29 @@ def mean(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     return logits.mean()
 
 
+def test_what_a_step_that_failed_held_is_free_before_the_next(settings):
+    """A backward that fails leaves the loss in its caller, and with it every activation."""
+    alive = []
+
+    class Failing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, logits):
+            return logits.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            raise RuntimeError(REFUSED)
+
+    def loss(logits, masks):
+        assert not [one for one in alive if one() is not None]
+        alive.append(weakref.ref(logits))
+        return Failing.apply(logits).mean()
+
+    train = resolve(settings, {"batch_size": 4, "crop": 32})
+    assert largest_batch(nn.Conv2d(3, 1, 1), loss, train, CPU, bf16=False) == 0
+    assert len(alive) == 3
+
+
 @pytest.mark.parametrize(
     ("room", "error"),
     [
@@ -52,6 +76,7 @@ def mean(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         (5, MemoryError()),
         (11, RuntimeError(REFUSED)),
         (12, MemoryError()),
+        (2, RuntimeError("could not create a primitive")),
         (3, RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")),
     ],
 )
