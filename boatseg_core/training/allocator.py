@@ -30,7 +30,7 @@ def memory_kept(kind: str) -> Iterator[bool]:
 
     Nothing is changed elsewhere than on glibc, nor where the environment already says how
     (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``, ``GLIBC_TUNABLES``), nor where the
-    addresses of the process are limited (``ulimit -v``): a heap that keeps them all would leave none
+    addresses of the process are limited (``ulimit -v``): a heap that keeps them all leaves none
     for what is mapped, oneDNN's code for one.
 
     Args:
