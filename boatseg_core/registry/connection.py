@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,11 +27,22 @@ def connect(settings: Settings) -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
+    quiet_store()
     uri = settings.tracking_uri
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     with reported(f"the model registry {without_password(uri)} cannot be opened"):
         return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def quiet_store() -> None:
+    """Keep MLflow from telling what :func:`reported` says, or nobody asked.
+
+    It tells at length how it makes the tables of a fresh store, and prints a traceback of every
+    statement that fails.
+    """
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 @contextmanager
@@ -42,8 +54,21 @@ def reported(what: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RegistryError(f"{what}: {first}") from error
+        # SQLAlchemy may begin with how it came to ask at all, in brackets.
+        lines = [line for line in str(error).splitlines() if not line.startswith("(raised as")]
+        first = (lines or [type(error).__name__])[0]
+        raise RegistryError(f"{what}: {first}{_advice(first)}") from error
+
+
+def _advice(said: str) -> str:
+    """What to do about what a store said, where that is known."""
+    known = {
+        "database is locked": "another process is writing to it: try again when that has ended",
+        "readonly database": "it, or its folder, is not to be written to by this user",
+        "unable to open database": "see whether its folder is there and may be written to",
+        "disk is full": "make room there",
+    }
+    return next((f"; {advice}" for words, advice in known.items() if words in said), "")
 
 
 def without_password(uri: str) -> str:

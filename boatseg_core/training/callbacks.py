@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from torch import Tensor  # noqa: TID253
 
 from boatseg_core.errors import TrainingError
 from boatseg_core.metrics.iou import selection_score
+from boatseg_core.training.checkpoint import write_whole
 
 if TYPE_CHECKING:
     from boatseg_core.training.data import CropBatch
@@ -176,14 +176,6 @@ def line(entry: Entry) -> str:
         f" (predicting nothing {entry['valid_floor_per_image_iou']:.3f})"
         f" | {entry['seconds']:.0f} s"
     )
-
-
-def write_whole(data: Any, path: Path) -> None:
-    """Write what torch can so that a kill leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    torch.save(data, part)
-    part.replace(path)
 
 
 def segmenter_of(module: pl.LightningModule) -> Segmenter:

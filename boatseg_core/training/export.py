@@ -15,6 +15,7 @@ import numpy as np
 
 from boatseg_core.errors import TrainingError
 from boatseg_core.inference.spec import MODEL_FILE, ModelSpec
+from boatseg_core.training.checkpoint import not_written
 from boatseg_core.training.commit import git_commit
 from boatseg_core.training.network import first_line
 from boatseg_core.training.onnx_operators import any_size
@@ -114,6 +115,8 @@ def to_onnx(network: nn.Module, path: Path) -> None:
                 output_names=["logits"],
                 dynamic_axes={"image": axes, "logits": axes},
             )
+        except OSError as error:
+            raise TrainingError(not_written(path, error)) from error
         except Exception as error:
             raise TrainingError(
                 f"the network cannot be exported to ONNX ({type(error).__name__}: "

@@ -20,7 +20,8 @@ import pytorch_lightning as pl  # noqa: TID253
 import torch  # noqa: TID253
 
 from boatseg_core.dataset.loader.order import ORDER_VERSION
-from boatseg_core.training.callbacks import Judge, LossGuard, segmenter_of, write_whole
+from boatseg_core.training.callbacks import Judge, LossGuard, segmenter_of
+from boatseg_core.training.checkpoint import write_whole
 from boatseg_core.training.rank import of_all, place
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from boatseg_core.errors import BoatsegError, RegistryError
 from boatseg_core.gallery.plots import training_curve
 from boatseg_core.imaging.overlay import contact_sheet, to_jpeg
-from boatseg_core.registry.connection import reported, without_password
+from boatseg_core.registry.connection import quiet_store, reported, without_password
 from boatseg_core.training.commit import git_commit, uncommitted_changes
 from boatseg_core.training.data_checks import data_checks
 from boatseg_core.training.data_checks import tags as checks_tags
@@ -237,9 +237,7 @@ def _connect(settings: Settings) -> MlflowClient:
     uri = settings.tracking_uri
     import mlflow
 
-    # Making the tables of a fresh store is told at length otherwise.
-    for name in ("mlflow.store.db.utils", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quiet_store()
     with reported(f"the tracking store {without_password(uri)} cannot be opened"):
         return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
