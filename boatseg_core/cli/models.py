@@ -41,14 +41,17 @@ def models(as_json: bool) -> None:
     except NoRegistryError as error:
         versions, hint = [], str(error)
     else:
-        hint = f"no version of {settings.registry.model_name} is registered yet"
+        hint = (
+            f"no version of {settings.registry.model_name} is registered yet: `boatseg train` "
+            "registers one"
+        )
     audit = history(open_lake(settings), settings)
     if as_json:
         found = {"versions": versions, "promotions": audit.to_dicts()}
         click.echo(json.dumps(found, indent=2, default=str))
         return
     if not versions:
-        screen.note(f"{hint} (`boatseg demo` trains one)")
+        screen.note(hint)
     else:
         _print_versions(versions, settings)
     if audit.height:
@@ -73,7 +76,12 @@ def models(as_json: bool) -> None:
 
 @click.command()
 @click.argument("version", type=click.IntRange(1))
-@click.option("--force", is_flag=True, help="Promote it although production is better.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Promote it although production is better. Overrules that comparison alone: it still has to "
+    "beat the model that predicts nothing, and to reach registry.min_boat_iou.",
+)
 @home_option
 def promote(version: int, force: bool) -> None:
     """Put VERSION into production if it passes the gate.

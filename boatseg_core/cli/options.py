@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +79,11 @@ def output_option(
 class _Renamed(click.Option):
     """An option whose last spelling is an old one that no help shows."""
 
+    @property
+    def shown(self) -> list[str]:
+        """The spellings that people are told of."""
+        return self.opts[:-1]
+
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         with self._without_the_old():
             return super().get_help_record(ctx)
@@ -89,11 +95,25 @@ class _Renamed(click.Option):
     @contextmanager
     def _without_the_old(self) -> Iterator[None]:
         spellings = self.opts
-        self.opts = spellings[:-1]
+        self.opts = self.shown
         try:
             yield
         finally:
             self.opts = spellings
+
+
+def without_old_spellings(error: click.NoSuchOption) -> click.NoSuchOption:
+    """The same error, suggesting nothing that no help shows: click suggests all it understands."""
+    if error.ctx is None:
+        return error
+    shown: list[str] = []
+    for option in error.ctx.command.get_params(error.ctx):
+        if isinstance(option, _Renamed):
+            shown += option.shown
+        elif isinstance(option, click.Option) and not option.hidden:
+            shown += [*option.opts, *option.secondary_opts]
+    near = difflib.get_close_matches(error.option_name, [s for s in shown if s[:2] == "--"])
+    return click.NoSuchOption(error.option_name, possibilities=near, ctx=error.ctx)
 
 
 def home_given() -> Path | None:
@@ -142,7 +162,7 @@ def open_lake(settings: Settings) -> Lake:
 
 def is_empty(lake: Lake) -> bool:
     """Whether no file was ever sealed into the lake."""
-    return not lake.exists("files")
+    return lake.count("files") == 0
 
 
 def has_rows(lake: Lake, name: str) -> bool:
@@ -153,7 +173,7 @@ def has_rows(lake: Lake, name: str) -> bool:
 def nothing_here(settings: Settings) -> str:
     """Say what to do first in an empty home."""
     return (
-        f"nothing here yet ({settings.lake_root} has no tables): run `boatseg demo`, or put images "
+        f"nothing here yet ({settings.lake_root} has no images): run `boatseg demo`, or put images "
         f"into {settings.images_location} and run `boatseg ingest`"
     )
 

@@ -9,7 +9,7 @@ import click
 from boatseg_core import __version__
 from boatseg_core.cli.failure import reported
 from boatseg_core.cli.lazy import Entry, LazyGroup, extensions
-from boatseg_core.cli.options import home_given, home_option
+from boatseg_core.cli.options import home_given, home_option, without_old_spellings
 
 _START, _DATA, _LOOK, _MODEL = "Start here", "Data", "Look", "Model"
 _CLI = "boatseg_core.cli"
@@ -58,7 +58,10 @@ class Root(LazyGroup):
         """Run the command."""
         # Inside of click's own handling, whose answers to Ctrl-C and a closed pipe are others.
         with reported():
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except click.NoSuchOption as error:
+                raise without_old_spellings(error) from None
 
 
 @click.command(

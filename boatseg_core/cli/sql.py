@@ -17,7 +17,14 @@ import click
 
 from boatseg_core.cli import screen
 from boatseg_core.cli.failure import MISUSED, say_error
-from boatseg_core.cli.options import current_settings, filled_lake, home_option, output_option
+from boatseg_core.cli.options import (
+    current_settings,
+    home_option,
+    is_empty,
+    nothing_here,
+    open_lake,
+    output_option,
+)
 from boatseg_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,8 +117,8 @@ def sql(
 ) -> None:
     """Run one reading statement (DuckDB's SQL) over the tables that `boatseg tables` lists.
 
-    Each table is read at one Delta version from beginning to end. In CSV and JSON, pictures are
-    base64.
+    Each table is read at one Delta version from beginning to end; one that was not written yet is
+    empty. In CSV and JSON, pictures are base64.
     """
     from boatseg_core.lake import sql as engine
 
@@ -119,7 +126,9 @@ def sql(
     if kind == "parquet" and output is None and sys.stdout.isatty():
         raise InputError("parquet is not for a terminal: name a file with --output")
     settings = current_settings()
-    lake = filled_lake(settings)
+    lake = open_lake(settings)
+    if is_empty(lake):
+        screen.note(nothing_here(settings))
     with screen.err().status("running the query"):
         answer = engine.ask(lake, query, versions=pins, at=at, seconds=seconds, memory=memory)
         frame = read(answer)

@@ -90,21 +90,28 @@ def _refusals(lake: Lake) -> None:
     quality = lake.read("image_quality", ["image_id", "passed", "reasons"]).filter(
         ~pl.col("passed")
     )
-    issues = lake.read("label_issues", ["source_file", "line", "message"]).sort("line")
-    rows = [(r["path"], "quarantined", r["message"]) for r in refused.iter_rows(named=True)]
+    issues = lake.read("label_issues", ["source_file", "line", "image_id", "message"])
+    rows = [
+        # The message names the file, for those who see nothing else.
+        (r["path"], "quarantined", r["message"].removeprefix(f"{r['path']}: "))
+        for r in refused.iter_rows(named=True)
+    ]
     rows += [
         (r["image_id"], "failed quality", ", ".join(r["reasons"]))
         for r in quality.sort("image_id").iter_rows(named=True)
     ]
     rows += [
-        (f"{r['source_file']}:{r['line']}", "mask row", r["message"])
-        for r in issues.iter_rows(named=True)
+        (f"{r['source_file']}:{r['line']}", "mask row", f"{r['image_id']}: {r['message']}")
+        for r in issues.sort("source_file", "line").iter_rows(named=True)
     ]
     if rows:
         out().print()
         print_table(("refused", "what", "why"), rows[:20], fold=("why",))
         if len(rows) > 20:
-            say(f"... and {len(rows) - 20} more: boatseg quarantine list, boatseg status")
+            say(
+                f"... and {len(rows) - 20} more: boatseg quarantine list, boatseg labels issues, "
+                "boatseg status"
+            )
 
 
 def figures(settings: Settings) -> dict[str, object]:

@@ -103,7 +103,8 @@ class Reader:
                     f"table {name} no longer has version {version}: its log has been cleaned up"
                 ) from error
             raise LakeError(
-                f"table {name} does not exist yet in {self.root}: run the pipeline first"
+                f"table {name} does not exist yet in {self.root}: `boatseg ingest` writes the "
+                "tables up to gold, `boatseg run` the others, too"
             ) from error
         except DeltaError as error:
             newest = None if version is None else self.version(name)

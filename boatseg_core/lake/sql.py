@@ -73,11 +73,10 @@ class Answer:
             raise InputError(f"{seconds} is not a time in seconds that a query can have")
         self._memory, self._seconds, self._max_bytes = _bytes(memory), seconds, max_bytes
         self._local = "://" not in lake.root
-        self._snapshots, there = open_snapshots(lake, sql, versions or {}, at)
+        self._snapshots, self._unwritten = open_snapshots(lake, sql, versions or {}, at)
         self.versions = {name: opened.read.version for name, opened in self._snapshots.items()}
         with self._connected() as connection:
-            missing = [name for name in TABLES if name not in there]
-            self._text = check(connection, sql, tables=there, missing=missing)
+            self._text = check(connection, sql, tables=list(TABLES))
         self._frame: pl.DataFrame | None = None
 
     def polars(self) -> pl.DataFrame:
@@ -158,8 +157,8 @@ class Answer:
                 "temp_directory": "",
             },
         )
-        for name, snapshot in self._snapshots.items():
-            connection.register(name, snapshot)
+        for name, table in {**self._snapshots, **self._unwritten}.items():
+            connection.register(name, table)
         for statement in _SETTINGS:
             connection.execute(statement)
         return connection
@@ -194,7 +193,8 @@ def ask(lake: Lake, sql: str, **options: Any) -> Answer:
     """Ask the lake's tables.
 
     Args:
-        lake: The lake; each of its tables that exists can be named in the query.
+        lake: The lake; each of its tables can be named in the query, and is empty where it was not
+            written yet.
         sql: One SELECT, WITH, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN statement, DuckDB's dialect.
         **options: ``versions`` (Delta versions to pin, by table), ``at`` (a time: every other
             table is read as it was then, by default as it is now), ``seconds`` (the query is

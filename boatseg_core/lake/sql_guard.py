@@ -30,15 +30,13 @@ def check(
     sql: str,
     *,
     tables: Collection[str],
-    missing: Collection[str],
 ) -> str:
     """Refuse SQL that does anything but read tables.
 
     Args:
         connection: Used to parse; nothing is run on it but the parser.
         sql: The text a user gave.
-        tables: Names of the tables there are.
-        missing: Names of the lake's tables that were not written yet.
+        tables: Names of the lake's tables.
 
     Returns:
         The statement to run: exactly what was looked at.
@@ -66,7 +64,7 @@ def check(
             case "TABLE_FUNCTION":
                 _check_function(str(node.get("function", {}).get("function_name", "")))
             case "BASE_TABLE":
-                _check_table(node, known, tables, missing)
+                _check_table(node, known, tables)
             case _:
                 pass
     return prefix + text
@@ -122,9 +120,7 @@ def _check_function(name: str) -> None:
         )
 
 
-def _check_table(
-    node: dict[str, Any], known: set[str], tables: Collection[str], missing: Collection[str]
-) -> None:
+def _check_table(node: dict[str, Any], known: set[str], tables: Collection[str]) -> None:
     name, schema = str(node.get("table_name", "")), str(node.get("schema_name", "")).lower()
     if node.get("at_clause"):
         raise InputError(
@@ -132,10 +128,8 @@ def _check_table(
         )
     if schema == "information_schema" or (name.lower() in known and schema in ("", "main")):
         return
-    if name in missing:
-        raise InputError(f"table {name} does not exist yet: run the pipeline first")
     near = difflib.get_close_matches(name.lower(), tables, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(tables) or 'none yet'}"
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(tables)}"
     raise InputError(f"there is no table {'.'.join(filter(None, (schema, name)))!r}: {hint}")
 
 

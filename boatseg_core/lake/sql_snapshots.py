@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 
 from boatseg_core.errors import InputError, LakeError
@@ -89,7 +90,7 @@ class Snapshot(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow ships no 
 
 def open_snapshots(
     lake: Lake, sql: str, versions: Mapping[str, int], at: datetime | None
-) -> tuple[dict[str, Snapshot], list[str]]:
+) -> tuple[dict[str, Snapshot], dict[str, pa.Table]]:
     """Open the tables that a statement can mean.
 
     Args:
@@ -99,7 +100,8 @@ def open_snapshots(
         at: Every other table is opened as it was at this time, by default at its newest version.
 
     Returns:
-        The snapshots by name, and the names of all tables that there are.
+        The snapshots by name, and the tables that were not written yet: empty, with the columns
+        that they will have.
 
     Raises:
         InputError: A pinned table is none of the lake's, or a table is younger than ``at``.
@@ -108,10 +110,11 @@ def open_snapshots(
     unknown = sorted(set(versions) - set(TABLES))
     if unknown:
         raise InputError(f"no table is called {unknown[0]!r}: there are {', '.join(TABLES)}")
-    there, snapshots = [], {}
+    snapshots, unwritten = {}, {}
     words = {word.lower() for word in re.findall(r"\w+", sql)}
     for name in TABLES:
         if name not in versions and not lake.exists(name):
+            unwritten[name] = TABLES[name].schema.empty_table()
             continue
         version, named = versions.get(name), name in words
         if version is None and at is not None:
@@ -122,10 +125,9 @@ def open_snapshots(
                 )
             if version is None:
                 continue
-        there.append(name)
         if named or name in versions or _ALL.search(sql):
             snapshots[name] = _open(lake, name, version)
-    return snapshots, there
+    return snapshots, unwritten
 
 
 def _open(lake: Lake, name: str, version: int | None) -> Snapshot:

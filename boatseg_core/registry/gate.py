@@ -71,6 +71,8 @@ _RULES = (
     ),
 )
 
+_FINAL = " (force does not overrule this)"
+
 COMPARED = tuple(rule.name for rule in _RULES)
 """What a version is held against production on; each needs its interval, ``_low`` and ``_high``."""
 
@@ -92,7 +94,7 @@ def judge(
         candidate: The version's description.
         production: Description of the version in production, if any.
         gate: ``min_boat_iou``, ``max_iou_drop``, ``max_f2_drop`` and ``max_false_alarm_rise``.
-        force: Promote it although production is better.
+        force: Promote it although production is better; nothing else is overruled.
     """
     iou, floor = candidate.metric("boat_iou"), candidate.metric("floor_per_image_iou")
     score = candidate.metric("per_image_iou")
@@ -105,13 +107,13 @@ def judge(
         return say(
             False,
             f"its per-image IoU of {score:.3f} does not beat {floor:.3f}, the score of a model "
-            "that predicts nothing",
+            f"that predicts nothing{_FINAL}",
         )
     if not iou >= gate.min_boat_iou:
         return say(
             False,
             f"its IoU of {iou:.3f} on images with objects is below the {gate.min_boat_iou:.3f} "
-            "that registry.min_boat_iou asks for",
+            f"that registry.min_boat_iou asks for{_FINAL}",
         )
     if production is None:
         told = [f"{rule.what} {_value(candidate, rule.name)}" for rule in _RULES]

@@ -184,7 +184,7 @@ class SqliteStore:
 
         if not self.path.is_file():
             raise NoRegistryError(
-                f"there is no model registry at {self.path}: train and register a model first"
+                f"there is no model registry at {self.path} yet: `boatseg train` registers a model"
             )
         try:
             with closing(
@@ -216,8 +216,8 @@ def _version(store: Store, settings: Settings, alias_or_version: str | int) -> i
     version = store.aliased(name, text)
     if version is None:
         raise RegistryError(
-            f"model {name} has no version with the alias {text}: train one that passes the gate, "
-            "or promote a version"
+            f"model {name} has no version with the alias {text}: train one that passes the gate "
+            "(`boatseg train`), or promote a version (`boatseg models` lists them)"
         )
     return version
 

@@ -41,9 +41,15 @@ def check_splits(gold: GoldDataset, splits: tuple[str, ...]) -> None:
     """Refuse splits that nothing can be learnt from or measured on.
 
     Raises:
-        TrainingError: A split has no image, or none with an object.
+        TrainingError: Gold is empty, or a split has no image, or none with an object.
     """
     index = gold.index()
+    if index.is_empty():
+        raise TrainingError(
+            f"gold version {gold.version} is empty: no image is both labelled and of good quality "
+            "(`boatseg status` counts them); put a label file into the landing folder and run "
+            "`boatseg ingest`"
+        )
     counts = {
         name: (len(part), int((part["boat_count"] > 0).sum()))
         for name in splits

@@ -64,6 +64,14 @@ def test_a_missing_option_is_named_without_its_old_spelling(boatseg) -> None:
     assert "'-o' / '--output'" in result.stderr and not re.search(r"--out\b", result.stderr)
 
 
+def test_a_wrong_option_is_answered_with_none_that_no_help_shows(boatseg) -> None:
+    for command, wrong in (("tune", "--plots"), ("tune", "--outpt"), ("sql", "--ou")):
+        said = boatseg(command, wrong, "x").stderr
+        assert f"No such option '{wrong}'" in said and not re.search(r"--out\b", said)
+    assert "Did you mean '--output'?" in boatseg("tune", "--outpt", "x").stderr
+    assert "did you mean" not in boatseg("tune", "--plots", "x").stderr.lower()
+
+
 def test_help_imports_no_room() -> None:
     assert modules_after("--help") == (0, [])
 
@@ -149,5 +157,5 @@ def test_an_empty_home_says_what_to_do_first_and_stays_empty(
 ) -> None:
     result = boatseg(*args)
     assert isinstance(result.exception, SystemExit | None)
-    assert "boatseg demo" in result.stderr or "train and register a model" in result.stderr
+    assert "boatseg demo" in result.stderr or "`boatseg train`" in result.stderr
     assert not (tmp_path / "home").exists()

@@ -28,6 +28,15 @@ def gold(home: Path) -> pl.DataFrame:
     return frame.filter(pl.col("boat_count") > 0).sort("image_id")
 
 
+def test_tables_that_were_not_written_yet_are_empty(boatseg, home: Path, tmp_path: Path) -> None:
+    drift = ("sql", "select * from drift", "--format", "csv", "--home")
+    result = boatseg(*drift, home)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("batch_id,metric,statistic,") and result.stdout.count("\n") == 1
+    new = boatseg(*drift, tmp_path / "new")
+    assert (new.exit_code, new.stdout) == (0, result.stdout) and "nothing here yet" in new.stderr
+
+
 def test_a_table(boatseg, home: Path) -> None:
     result = boatseg(
         "sql", "select split, count(*) n from gold_dataset group by all", "--home", home

@@ -69,6 +69,20 @@ def test_options_reach_the_training_and_its_end_is_told(boatseg, home: Path, ask
     assert (facts["version"], facts["action"], facts["metrics"]["f2"]) == (2, "promoted", None)
 
 
+@pytest.mark.parametrize(
+    "command", [("train",), ("train", "--dry-run"), ("tune",), ("gallery",), ("requalify",)]
+)
+def test_a_home_that_nothing_came_into_says_what_to_do_first(
+    boatseg, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    home = tmp_path / "home"
+    for _ in range(2):  # before and after an ingest of nothing
+        result = boatseg(*command, "--home", home)
+        assert result.exit_code == 1 and result.stderr.count("\n") == 1
+        assert "nothing here yet" in result.stderr and "run `boatseg ingest`" in result.stderr
+        assert boatseg("ingest", "--home", home).exit_code == 0
+
+
 def test_presets_are_listed_and_a_misspelt_one_is_named(boatseg, tmp_path: Path) -> None:
     assert "real-transfer" in boatseg("train", "--list-presets").stdout
     rows = json.loads(boatseg("train", "--list-presets", "--json").stdout)

@@ -336,13 +336,27 @@ def test_attacks_are_refused_in_a_sentence(lake: Lake, text: str, tmp_path: Path
     assert not out.exists()
 
 
+def test_a_table_that_was_not_written_yet_is_empty_and_has_its_columns(lake: Lake) -> None:
+    for name in ("drift", "predictions"):
+        assert not lake.exists(name)
+        answer = ask(lake, f"select * from {name.upper()}")
+        assert answer.polars().is_empty() and not answer.versions
+        assert answer.polars().columns == TABLES[name].schema.names
+        assert answer.lazy().collect().columns == TABLES[name].schema.names
+    joined = query(
+        lake, "select count(*) n from gold_dataset left join predictions using (image_id)"
+    )
+    assert joined["n"].item() == lake.count("gold_dataset")
+    with pytest.raises(LakeError):
+        query(lake, "select * from drift", versions={"drift": 0})
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("select boat_cuont from gold_dataset", 'boat_cuont" not found.*"boat_count"'),
         ("select * from gold_datset", "no table 'gold_datset': did you mean gold_dataset"),
-        ("select * from zzzzzz", "there are gold_dataset, promotions"),
-        ("select * from predictions", "predictions does not exist yet: run the pipeline"),
+        ("select * from zzzzzz", "there are files, .*gold_dataset, .*promotions"),
         ("selec 1", "not SQL: syntax error"),
         ("select lenght(split) from gold_dataset", 'lenght does not exist: Did you mean "length"'),
         ("drop table gold_dataset", "DROP is not allowed: only one SELECT"),

@@ -27,9 +27,10 @@ def test_what_a_store_says_comes_with_what_to_do(said: str, told: str) -> None:
 
 
 def test_a_statement_that_fails_is_told_in_its_first_line() -> None:
-    with pytest.raises(
-        RegistryError, match=r"\(builtins\.OSError\) disk is full; make room there$"
-    ), reported("the run cannot be kept"):
+    with (
+        pytest.raises(RegistryError, match=r"\(builtins\.OSError\) disk is full; make room there$"),
+        reported("the run cannot be kept"),
+    ):
         raise OperationalError("INSERT", {}, OSError("disk is full"))
 
 

@@ -42,6 +42,7 @@ def spec(
 )
 def test_useless_models_never_pass(candidate: ModelSpec, reason: str, force: bool) -> None:
     verdict = judge(candidate, None, GATE, force=force)
+    assert verdict.reason.endswith("(force does not overrule this)")
     assert not verdict.passed
     assert reason in verdict.reason
 

@@ -153,6 +153,7 @@ def test_pixel_counts_are_those_of_the_metrics():
 @pytest.mark.parametrize(
     ("counts", "says"),
     [
+        ({}, "gold version 0 is empty: .*boatseg status.*run `boatseg ingest`"),
         ({"valid": (1, 1), "test": (1, 1)}, "train split .* is empty"),
         ({"train": (0, 3), "valid": (1, 1), "test": (1, 1)}, "train split .* no image with an obj"),
         ({"train": (2, 2), "valid": (0, 2), "test": (1, 1)}, "valid split .* no image with an obj"),
