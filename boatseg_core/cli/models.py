@@ -79,8 +79,8 @@ def models(as_json: bool) -> None:
 @click.option(
     "--force",
     is_flag=True,
-    help="Promote it although production is better. Overrules that comparison alone: it still has to "
-    "beat the model that predicts nothing, and to reach registry.min_boat_iou.",
+    help="Promote it although production is better. Overrules that comparison alone: it still has "
+    "to beat the model that predicts nothing, and to reach registry.min_boat_iou.",
 )
 @home_option
 def promote(version: int, force: bool) -> None:
