@@ -1,6 +1,9 @@
 import numpy as np
 import numpy.typing as npt
 
+DECODERS: int
+INTERFACE: int
+
 def measure(
     pixels: npt.NDArray[np.uint8],
     width: int,
@@ -9,6 +12,26 @@ def measure(
     cells: npt.NDArray[np.uint8],
     histogram: npt.NDArray[np.uint32],
 ) -> tuple[int, int, int, int, int, int, int]: ...
+def measure_jpeg(
+    data: bytes,
+    width: int,
+    height: int,
+    cells: npt.NDArray[np.uint8],
+    histogram: npt.NDArray[np.uint32],
+) -> tuple[int, int, int, int, int, int, int] | None: ...
+def decode(
+    data: bytes,
+    width: int,
+    height: int,
+    left: int,
+    top: int,
+    box_width: int,
+    box_height: int,
+    halved: bool,
+    pixels: npt.NDArray[np.uint8],
+    kind: int = ...,
+    /,
+) -> bool: ...
 def fingerprints(
     cells: npt.NDArray[np.uint8],
     rows: int,

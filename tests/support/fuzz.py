@@ -264,7 +264,7 @@ def decoded(data: bytes) -> bool | None:
     if found[0] is None or found[2] is None:
         return None
     whole = library_pixels(data)
-    image.draft(None, (width // 2, height // 2))
+    image.draft(None, (width // 2, max(height // 2, 1)))
     halved = np.asarray(image.convert("RGB"))
     if halved.shape[:2] != _half(size)[:1:-1]:  # too small a picture for Pillow to scale
         halved = None

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
-from support.fuzz import decoded, library_pixels
+from support.coded import coded_jpeg
+from support.fuzz import decoded, library_pixels, walked
 from support.pictures import encoded, texture
 
 from boatseg_core.errors import ImageError
@@ -131,6 +132,38 @@ def test_no_flipped_bit_is_taken_for_another_picture_than_the_librarys() -> None
         found.append(decoded(bytes(broken)))
     assert False not in found
     assert min(found.count(None), found.count(True)) > 100
+
+
+@needs_native
+def test_what_no_encoder_would_write_is_read_as_the_library_does_or_left_to_it() -> None:
+    decodes, walks = [], []
+    for seed in range(1000):
+        data, _, _ = coded_jpeg(seed)
+        assert library_pixels(data) is not None  # legal, every one
+        decodes.append(decoded(data))
+        walks.append(walked(data))
+    assert False not in decodes
+    assert False not in walks
+    assert min(decodes.count(True), decodes.count(None)) > 200
+    assert min(walks.count(True), walks.count(None)) > 200
+
+
+@needs_native
+def test_pictures_of_any_small_size_are_the_librarys() -> None:
+    for height in range(1, 20):
+        for width in range(10, 30):
+            image = texture(height, height, width)
+            for options in ({"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}):
+                assert decoded(file(image, **options)) is True, (height, width, options)
+
+
+@needs_native
+@pytest.mark.parametrize(("height", "width"), [(1, 65500), (65500, 16), (9, 65500)])
+def test_the_longest_pictures_are_the_librarys(height: int, width: int) -> None:
+    row = texture(1, 8, 4096)
+    image = np.resize(row, (height, width, 3))
+    for options in ({"subsampling": 0}, {"subsampling": 2, "restart_marker_blocks": 65535}):
+        assert decoded(file(image, quality=60, **options)) is True
 
 
 @needs_native

@@ -181,15 +181,19 @@ def test_measurements_are_the_same_without_the_walker(
     assert found == measure(data, mode="entropy")
 
 
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [(None, False), ("1.2.90", False), ("1.5.0", False), ("1.5.1", NATIVE), ("2.1.5.1", NATIVE)],
+)
 def test_a_library_that_may_round_otherwise_is_not_imitated(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, version: str | None, known: bool
 ) -> None:
     data = jpeg(texture(9, 48, 48))
-    monkeypatch.setattr(jpeg_module.features, "check_feature", lambda name: False)
+    monkeypatch.setattr(jpeg_module.features, "version_feature", lambda name: version)
     jpeg_module.rounds_as_known.cache_clear()
     try:
-        assert walk.walk(data, 48, 48) is None
-        assert not jpeg_module.is_plain(open_image(data))
+        assert (walk.walk(data, 48, 48) is not None) == known
+        assert jpeg_module.is_plain(open_image(data)) == known
     finally:
         jpeg_module.rounds_as_known.cache_clear()
 
