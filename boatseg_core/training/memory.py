@@ -10,6 +10,7 @@ import copy
 import gc
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 import torch  # noqa: TID253
 from torch import nn  # noqa: TID253
@@ -77,7 +78,7 @@ def largest_batch(
     fits, fails = 0, train.batch_size + 1
     while fails - fits > 1:
         count = (fits + fails) // 2 if fails <= train.batch_size else train.batch_size
-        if _fits(model, loss, train.crop, device, count, bf16):
+        if _fits(model, partial(_step, model, loss, train.crop, device, count, bf16)):
             fits = count
         else:
             fails = count
@@ -85,16 +86,9 @@ def largest_batch(
     return fits
 
 
-def _fits(
-    model: nn.Module,
-    loss: Callable[..., torch.Tensor],
-    crop: int,
-    device: torch.device,
-    count: int,
-    bf16: bool,
-) -> bool:
+def _fits(model: nn.Module, step: Callable[[], None]) -> bool:
     try:
-        _step(model, loss, crop, device, count, bf16)
+        step()
     except Exception as error:
         if not ran_out(error):
             raise

@@ -155,10 +155,10 @@ def test_it_is_tried_where_it_was_trained(settings, monkeypatch):
 
 
 def test_the_network_is_moved_to_be_tried(settings, monkeypatch):
-    def tried(model: nn.Module, loss: object, crop: int, device: torch.device, *_: object) -> bool:
-        return {p.device for p in model.parameters()} == {device}
+    def tried(model: nn.Module, loss: object, crop: int, device: torch.device, *_: object) -> None:
+        assert {p.device for p in model.parameters()} == {device}
 
-    monkeypatch.setattr(memory, "_fits", tried)
+    monkeypatch.setattr(memory, "_step", tried)
     train, network = resolve(settings, {"batch_size": 2, "crop": 32}), nn.Conv2d(3, 1, 1)
     assert largest_batch(network, mean, train, torch.device("meta"), bf16=False) == 2
     assert network.weight.device == CPU
