@@ -86,7 +86,7 @@ def test_no_worker_outlives_its_study_which_goes_on_later(
             os.killpg(process.pid, how)
         else:
             process.kill()
-        code = process.wait(120)  # two interpreters end their threads, on a busy machine
+        code = process.wait(30)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
