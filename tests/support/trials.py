@@ -125,4 +125,7 @@ def space(workers: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    # Tests interrupt it as a terminal does. What a shell starts in the background ignores that,
+    # and so would everything started from there.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     study(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
