@@ -131,9 +131,10 @@ def timed(load: Callable[[], Iterable[Batch]]) -> dict[str, Any]:
     for images, masks, numbers in load():
         first = first or time.perf_counter() - start
         order += np.asarray(numbers).tolist()
-        # A sample of the pixels: to look at all of them would give those who work ahead the time.
-        pixels += int(images[:, :, ::32, 7::32].sum())
-        boats += int(masks[:, :, ::8, 5::8].sum())
+        # A sample of the pixels: to look at many of them would give those who work ahead the time,
+        # and is no part of loading.
+        pixels += int(images[:, :, ::48, 7::48].sum())
+        boats += int(masks[:, :, ::24, 5::24].sum())
     seconds = time.perf_counter() - start
     return {
         "seconds": seconds,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +22,7 @@ from boatseg_core.errors import ImageError, InputError
 from boatseg_core.lake import Lake
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """The pictures of one row as they are stored.
 
     Attributes:
@@ -41,8 +39,7 @@ Spans = dict[str, npt.NDArray[np.int64]]
 length in bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """Where the pictures of one row stand in a file of this machine.
 
     Attributes:
@@ -92,6 +89,7 @@ class Groups:
         self._cache, self._cache_bytes = cache, cache_bytes
         self._remote = "://" in lake.root
         self._shelf: Shelf | None = None
+        self._paths: dict[int, str | None] = {}
         self._file = lru_cache(_OPEN_FILES)(pages.File)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -180,12 +178,13 @@ class Groups:
         """
         if isinstance(row, Encoded):
             return row
-        with reading(self._index.version, self._index.files[row.file]):
-            path = self._path(row.file)
-            assert path is not None
-            file = self._file(path)
-            spans = (row.image, row.mask)
-            return Encoded(*(file.read(*s) if isinstance(s, tuple) else s for s in spans))
+        number, image, mask = row
+        with reading(self._index.version, self._index.files[number]):
+            read = self._local(number).read
+            return Encoded(
+                None if image is None else read(*image),
+                read(*mask) if isinstance(mask, tuple) else mask,
+            )
 
     def _masks(
         self, number: int, spans: npt.NDArray[np.int64]
@@ -195,9 +194,7 @@ class Groups:
         if end - start > len(spans) * _SMALL:
             return _pairs(spans)
         with reading(self._index.version, self._index.files[number]):
-            path = self._path(number)
-            assert path is not None
-            data = self._file(path).read(start, end - start)
+            data = self._local(number).read(start, end - start)
         return [data[at - start : at - start + size] for at, size in spans.tolist()]
 
     def _bytes(self, column: pa.ChunkedArray | None, place: int, row: int) -> bytes | None:
@@ -212,8 +209,19 @@ class Groups:
             )
         return bytes(buffer)
 
+    def _local(self, number: int) -> pages.File:
+        """A file of this machine, open."""
+        path = self._path(number)
+        assert path is not None
+        return self._file(path)
+
     def _path(self, number: int) -> str | None:
-        """Path of a file that lies on this machine."""
+        """Path of a file that lies on this machine; ``None`` of one that does not."""
+        if number not in self._paths:  # asked for every picture
+            self._paths[number] = self._find(number)
+        return self._paths[number]
+
+    def _find(self, number: int) -> str | None:
         part = self._open().files[number]
         where = part.filesystem
         if isinstance(where, fs.SubTreeFileSystem) and isinstance(

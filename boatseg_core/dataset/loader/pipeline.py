@@ -244,7 +244,9 @@ def _direct(place: Array | None) -> U8 | None:
 def _put(pixels: Array | None, place: Array | None, *, whole: bool = False) -> None:
     if pixels is None or place is None:
         return
-    if place.dtype == np.uint8 or whole or pixels.dtype == np.bool_ or pixels.ndim == 2:
+    if pixels.dtype == np.bool_ and place.dtype == np.uint8:
+        place[...] = pixels.view(np.uint8)  # a copy, where a cast would look at every pixel
+    elif place.dtype == np.uint8 or whole or pixels.dtype == np.bool_ or pixels.ndim == 2:
         place[...] = pixels
     else:
         np.multiply(pixels, np.float32(1 / 255), out=place, dtype=np.float32)
